@@ -1,0 +1,106 @@
+"""Where formulas come from: sources, and the bibliography entries to cite.
+
+Stage: the lowest room beside ``errors``; steps, values and systems carry ``Source`` objects.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Source:
+    """One published source, and the place in it.
+
+    Attributes:
+        key: BibTeX key.
+        authors: as printed in a bibliography.
+        title: title of the work.
+        year: year of the version read.
+        locator: arXiv number, DOI or publisher.
+        where: equation, theorem or section; empty for the whole work.
+    """
+
+    key: str
+    authors: str
+    title: str
+    year: int
+    locator: str
+    where: str = ""
+
+    def at(self, where: str) -> "Source":
+        """Return the same source pointing at an equation or a section."""
+        return Source(self.key, self.authors, self.title, self.year, self.locator, where)
+
+    def __str__(self) -> str:
+        return f"[{self.key}{', ' + self.where if self.where else ''}]"
+
+    def bibtex(self) -> str:
+        """Return the BibTeX entry of the work."""
+        return (
+            f"@misc{{{self.key},\n  author = {{{self.authors}}},\n  title = {{{self.title}}},\n"
+            f"  year = {{{self.year}}},\n  note = {{{self.locator}}},\n}}"
+        )
+
+
+THIS = Source("stieltjes", "the stieltjes developers", "derived in this toolkit", 2026, "")
+SCHRODER_2024 = Source(
+    "schroder2024",
+    "Schr{\\\"o}der, Dominik and Dmitriev, Daniil and Cui, Hugo and Loureiro, Bruno",
+    "Asymptotics of Learning with Deep Structured (Random) Features",
+    2024,
+    "arXiv:2402.13999v1",
+)
+SCHRODER_2023 = Source(
+    "schroder2023",
+    "Schr{\\\"o}der, Dominik and Cui, Hugo and Dmitriev, Daniil and Loureiro, Bruno",
+    "Deterministic equivalent and error universality of deep random features learning",
+    2023,
+    "arXiv:2302.00401v1",
+)
+PRICE_1958 = Source(
+    "price1958",
+    "Price, Robert",
+    "A useful theorem for nonlinear devices having Gaussian inputs",
+    1958,
+    "IRE Transactions on Information Theory 4(2)",
+)
+OWEN_1956 = Source(
+    "owen1956",
+    "Owen, Donald B.",
+    "Tables for computing bivariate normal probabilities",
+    1956,
+    "Annals of Mathematical Statistics 27(4)",
+)
+CHO_2009 = Source(
+    "cho2009",
+    "Cho, Youngmin and Saul, Lawrence K.",
+    "Kernel methods for deep learning",
+    2009,
+    "NeurIPS 22",
+)
+STEIN_1981 = Source(
+    "stein1981",
+    "Stein, Charles M.",
+    "Estimation of the mean of a multivariate normal distribution",
+    1981,
+    "Annals of Statistics 9(6)",
+)
+MEHLER_1866 = Source(
+    "mehler1866",
+    "Mehler, F. Gustav",
+    "Ueber die Entwicklung einer Function von beliebig vielen Variablen nach Laplaceschen "
+    "Functionen h{\\\"o}herer Ordnung",
+    1866,
+    "Journal f{\\\"u}r die reine und angewandte Mathematik 66",
+)
+
+
+def cite(sources: Iterable[Source]) -> str:
+    """Return the BibTeX entries of the works in ``sources``, each once, sorted by key.
+
+    Example:
+        >>> print(cite([PRICE_1958.at("eq. 2"), PRICE_1958]).splitlines()[0])
+        @misc{price1958,
+    """
+    works = {source.key: source for source in sources if source.key != THIS.key}
+    return "\n\n".join(works[key].bibtex() for key in sorted(works))
