@@ -1,0 +1,275 @@
+"""Programs: the frozen hand-over from symbols to machines.
+
+Stage: a ``System`` comes in; a ``Program`` goes out: named inputs and outputs, straight-line blocks
+for the tower, the Newton step, the outputs and their error bounds, and a content key. Nothing in a
+Program is a float: constants stay exact expressions until a target evaluates them.
+
+Blocks of a triangular System with unknowns x_0, ..., x_n (``closing``: control = rhs):
+
+=========  ============================  =========================================================
+block      inputs                        results
+=========  ============================  =========================================================
+start      controls                      a starting point for x_0
+tower      controls, x_0                 x_1..x_n, value = rhs - control, d value/dx_0, guard
+newton     controls, x_0..x_n            the Newton step of the full system, one entry per unknown
+report     controls, x_0..x_n            residual, errors of unknowns, outputs, errors of outputs
+slopes     controls, x_0..x_n            derivatives of the outputs in a control, error estimates
+=========  ============================  =========================================================
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sympy import Abs, Add, Expr, Integer, Max, Min, Symbol, srepr
+
+from derive.block import Block, Line, chain, error_of, forward, magnitude, named, running_error
+from derive.errors import NotSupportedError
+from derive.rewrite import Log
+from derive.symbols import Quantity
+from derive.system import System
+
+UNIT = Symbol("unit_roundoff", positive=True)
+"""The rounding unit of the target, a constant that every target supplies."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A compiled-to-be System; see the module for its blocks.
+
+    Attributes:
+        name: identifier.
+        inputs: controls, in order.
+        groups: controls that are given as one vector.
+        unknowns: names of the unknowns.
+        outputs: names of the outputs.
+        slope_control: control in which outputs are differentiated, empty for none.
+        constants: exact values of the constant symbols used by the blocks.
+        start, tower, newton, report, slopes: straight-line blocks.
+        log: log of the System.
+        key: content key, the hash of everything that determines the numbers.
+    """
+
+    name: str
+    inputs: tuple[Quantity, ...]
+    groups: Mapping[str, tuple[str, ...]]
+    unknowns: tuple[str, ...]
+    outputs: tuple[str, ...]
+    slope_control: str
+    constants: tuple[tuple[Symbol, Expr], ...]
+    start: Block
+    tower: Block
+    newton: Block
+    report: Block
+    slopes: Block
+    log: Log = field(default=Log(), compare=False)
+    assumptions: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Content key: twelve hexadecimal digits of the hash of all blocks and constants."""
+        return hashlib.sha256(self.text().encode()).hexdigest()[:12]
+
+    def text(self) -> str:
+        """Return the canonical text that the key hashes."""
+        parts = [self.name, ",".join(q.name for q in self.inputs), ",".join(self.outputs)]
+        parts += [f"{s} = {srepr(e)}" for s, e in self.constants]
+        for block in self.blocks().values():
+            parts += [f"{s} = {e}" for s, e in block.lines] + [str(e) for e in block.results]
+        return "\n".join(parts)
+
+    def blocks(self) -> dict[str, Block]:
+        """Return the blocks by name."""
+        return {
+            "start": self.start,
+            "tower": self.tower,
+            "newton": self.newton,
+            "report": self.report,
+            "slopes": self.slopes,
+        }
+
+    def __repr__(self) -> str:
+        operations = sum(b.operations for b in self.blocks().values())
+        return (
+            f"Program({self.name}: {' '.join(q.name for q in self.inputs)} -> "
+            f"{' '.join(self.outputs)}; {operations} operations; key {self.key})"
+        )
+
+
+def program(system: System, slope_control: str = "lam") -> Program:
+    """Freeze a triangular System into a Program.
+
+    Args:
+        system: triangular, with a start.
+        slope_control: control on the closing left side, in which outputs are differentiated.
+
+    Raises:
+        NotSupportedError: if the system is coupled or has no start.
+    """
+    if system.start is None or not system.is_triangular():
+        raise NotSupportedError(
+            f"a Program of {system.name}",
+            "only triangular systems with a starting point are compiled",
+            "give a start, or reduce the system first",
+        )
+    builder = _Builder(system, slope_control)
+    return Program(
+        name=system.name,
+        inputs=system.controls,
+        groups=system.groups,
+        unknowns=tuple(u.name for u in system.unknowns),
+        outputs=tuple(system.outputs),
+        slope_control=slope_control,
+        constants=system.constants,
+        start=builder.start(),
+        tower=builder.tower(),
+        newton=builder.newton(),
+        report=builder.report(),
+        slopes=builder.slopes(),
+        log=system.log,
+        assumptions=system.assumptions,
+    )
+
+
+class _Builder:
+    """Builds the blocks of one triangular System."""
+
+    def __init__(self, system: System, slope_control: str) -> None:
+        self.system = system
+        self.x = system.unknowns
+        self.n = len(self.x)
+        self.constants = tuple(s for s, _ in system.constants)
+        self.fixed = (*system.controls, *self.constants)
+        self.closing = system.equations[-1]
+        self.control = system.control(slope_control)
+        self.base = tuple(system.definitions)
+
+    def block(self, inputs: Sequence[Symbol], lines: Sequence[Line], results: Sequence[Expr]) -> Block:
+        return Block((*self.fixed, UNIT, *inputs), tuple(lines), tuple(results)).pruned()
+
+    def start(self) -> Block:
+        start = self.system.start
+        assert start is not None, "checked by program()"
+        return self.block((), start.lines, (start.value,))
+
+    def tower(self) -> Block:
+        lines = self.system.triangular_lines()
+        value = self.closing.rhs - self.closing.lhs
+        slopes, rate = forward(lines, {self.x[0]: Integer(1)}, "t")
+        guard = Min(*(c.expr for c in self.system.conditions))
+        results = (*self.x[1:], value, chain(value, rate), guard)
+        return self.block((self.x[0],), (*lines, *slopes), results)
+
+    def _jacobian(self) -> tuple[list[Line], list[list[Expr]]]:
+        """Return lines and rows: partial derivatives of each right side in each unknown."""
+        lines: list[Line] = []
+        rows: list[list[Expr]] = [[] for _ in self.system.equations]
+        for j, unknown in enumerate(self.x):
+            new, rate = forward(self.base, {unknown: Integer(1)}, f"j{j}")
+            lines.extend(new)
+            for i, equation in enumerate(self.system.equations):
+                entry = chain(equation.rhs, rate) if j <= i else Integer(0)
+                rows[i].append(named(entry, f"J_{i}_{j}", lines))
+        return lines, rows
+
+    def _along(self, rows: list[list[Expr]]) -> tuple[list[Line], list[Expr], Expr]:
+        """Return lines, A_i = dx_i/dx_0 and the slope of the closing equation along the tower."""
+        lines: list[Line] = []
+        A: list[Expr] = [Integer(1)]
+        for i in range(1, self.n):
+            total = Add(*(rows[i - 1][j] * A[j] for j in range(i)))
+            A.append(named(total, f"A_{i}", lines))
+        slope = named(Add(*(c * a for c, a in zip(rows[-1], A, strict=True))), "A_closing", lines)
+        return lines, A, slope
+
+    def _solve(
+        self,
+        rows: list[list[Expr]],
+        A: list[Expr],
+        slope: Expr,
+        defects: Sequence[Expr],
+        tag: str,
+    ) -> tuple[list[Line], list[Expr]]:
+        """Solve J d = -defects for a triangular system closed by its last equation."""
+        lines: list[Line] = []
+        B: list[Expr] = [Integer(0)]
+        for i in range(1, self.n):
+            total = defects[i - 1] + Add(*(rows[i - 1][j] * B[j] for j in range(i)))
+            B.append(named(total, f"B_{i}_{tag}", lines))
+        total = defects[-1] + Add(*(c * b for c, b in zip(rows[-1], B, strict=True)))
+        first = named(-total / slope, f"d_0_{tag}", lines)
+        step = [first]
+        for i in range(1, self.n):
+            step.append(named(A[i] * first + B[i], f"d_{i}_{tag}", lines))
+        return lines, step
+
+    def newton(self) -> Block:
+        jacobian, rows = self._jacobian()
+        along, A, slope = self._along(rows)
+        defects = [e.residual for e in self.system.equations]
+        solve, step = self._solve(rows, A, slope, defects, "n")
+        return self.block(self.x, (*self.base, *jacobian, *along, *solve), step)
+
+    def report(self) -> Block:
+        """Residual, errors of unknowns, outputs and their errors.
+
+        The rounding bound s_j of each residual is carried to unknowns and outputs through the
+        inverse Jacobian, column by column, so that correlated errors are not added twice.
+        """
+        jacobian, rows = self._jacobian()
+        along, A, slope = self._along(rows)
+        lines = [*self.base, *jacobian, *along]
+        bounds, known = running_error(self.base, self._constant_errors(), UNIT, "r")
+        lines.extend(bounds)
+        scales, residuals = [], []
+        for i, equation in enumerate(self.system.equations):
+            bound = error_of(equation.rhs, known, UNIT) + UNIT * magnitude(equation.lhs)
+            scales.append(named(bound, f"scale_{i}", lines))
+            size = magnitude(equation.lhs) + magnitude(equation.rhs)
+            residuals.append(Abs(equation.residual) / size)
+        outputs = [
+            named(e, f"out_{k}", lines) for k, e in enumerate(self.system.outputs.values())
+        ]
+        x_error: list[Expr] = [Integer(0)] * self.n
+        out_error = [error_of(e, known, UNIT) for e in self.system.outputs.values()]
+        for j in range(self.n):
+            unit = [Integer(int(i == j)) for i in range(self.n)]
+            solve, column = self._solve(rows, A, slope, unit, f"c{j}")
+            lines.extend(solve)
+            seeds = dict(zip(self.x, column, strict=True))
+            moved, rate = forward(self.base, seeds, f"c{j}")
+            lines.extend(moved)
+            x_error = [e + Abs(c) * scales[j] for e, c in zip(x_error, column, strict=True)]
+            for k, expr in enumerate(self.system.outputs.values()):
+                out_error[k] += Abs(chain(expr, rate)) * scales[j]
+        results = [Max(*residuals), *x_error, *outputs, *out_error]
+        return self.block(self.x, lines, results)
+
+    def _constant_errors(self) -> dict[Symbol, Expr]:
+        return {s: UNIT * Abs(s) for s in self.constants}
+
+    def slopes(self) -> Block:
+        """Total derivatives of the outputs in the control, and a first-order error estimate.
+
+        The estimate scales the sum of the absolute contributions by the conditioning of the
+        unknowns; it is an estimate, not a bound.
+        """
+        jacobian, rows = self._jacobian()
+        along, A, slope = self._along(rows)
+        direct, rate = forward(self.base, {self.control: Integer(1)}, "p")
+        lines = [*self.base, *jacobian, *along, *direct]
+        defects = [chain(e.residual, rate) for e in self.system.equations]
+        solve, step = self._solve(rows, A, slope, defects, "p")
+        lines.extend(solve)
+        seeds = {self.control: Integer(1), **dict(zip(self.x, step, strict=True))}
+        total, rate = forward(self.base, seeds, "q")
+        lines.extend(total)
+        derivatives = [chain(e, rate) for e in self.system.outputs.values()]
+        spreads = [_spread(e, rate) for e in self.system.outputs.values()]
+        return self.block(self.x, lines, (*derivatives, *spreads))
+
+
+def _spread(expr: Expr, rate: Mapping[Symbol, Expr]) -> Expr:
+    """Sum of the absolute contributions to a derivative."""
+    return Add(*(Abs(expr.diff(s) * rate[s]) for s in expr.free_symbols if rate.get(s, 0) != 0))
+

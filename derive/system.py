@@ -1,0 +1,268 @@
+r"""Systems: unknowns, equations, outputs, branch conditions and the log that made them.
+
+Stage: between functionals and Programs. A ``System`` is closed and balanced by construction. Its
+definitions are straight-line code (``derive.block``); operations return new Systems and log steps.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from sympy import Expr, Integer, Symbol
+
+from derive.block import Line, chain, fresh, named
+from derive.errors import NotClosedError, NotSupportedError, UnbalancedError, UnknownNameError
+from derive.provenance import Source
+from derive.rewrite import Log, Step, size
+from derive.symbols import Quantity
+
+
+@dataclass(frozen=True)
+class Equation:
+    """``lhs = rhs``; in a triangular System the left side is an unknown or a control."""
+
+    lhs: Expr
+    rhs: Expr
+
+    @property
+    def residual(self) -> Expr:
+        """``rhs - lhs``."""
+        return self.rhs - self.lhs
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A branch condition: ``expr > 0`` on the physical branch, and why."""
+
+    expr: Expr
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Start:
+    """A starting point for the first unknown, with what is known about it.
+
+    Attributes:
+        lines: straight-line code.
+        value: expression for the first unknown.
+        meaning: what is proved, such as "an upper bound of the root".
+    """
+
+    lines: tuple[Line, ...]
+    value: Expr
+    meaning: str
+
+
+@dataclass(frozen=True)
+class System:
+    """A closed, balanced set of equations.
+
+    Attributes:
+        name: short name, an identifier.
+        controls: inputs set by the user.
+        unknowns: what the equations determine, in the order in which they can be solved.
+        equations: one per unknown.
+        outputs: named expressions in controls, constants, unknowns and definitions.
+        definitions: intermediate quantities, in order.
+        constants: exact values of constant symbols.
+        conditions: positivity conditions that single out the physical branch.
+        start: how to start on the first unknown.
+        groups: controls that the user gives as one vector, such as ``gamma``.
+        assumptions: statements under which the equations hold.
+        log: steps that led here.
+
+    Raises:
+        UnbalancedError: if equations and unknowns differ in number; lists the suspects.
+        NotClosedError: if an expression holds a symbol that nothing defines.
+    """
+
+    name: str
+    controls: tuple[Quantity, ...]
+    unknowns: tuple[Quantity, ...]
+    equations: tuple[Equation, ...]
+    outputs: Mapping[str, Expr]
+    definitions: tuple[Line, ...] = ()
+    constants: tuple[tuple[Symbol, Expr], ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    start: Start | None = None
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    assumptions: tuple[str, ...] = ()
+    log: Log = Log()
+
+    def __post_init__(self) -> None:
+        self._check_balance()
+        self._check_closed()
+
+    def _check_balance(self) -> None:
+        if len(self.equations) == len(self.unknowns):
+            return
+        used = self._used_by_equations()
+        idle = sorted(str(u) for u in self.unknowns if u not in used)
+        suspects = f"unknowns in no equation: {', '.join(idle) or 'none'}"
+        raise UnbalancedError(
+            f"system {self.name}",
+            f"{len(self.equations)} equations for {len(self.unknowns)} unknowns ({suspects})",
+            "give one equation per unknown",
+        )
+
+    def _used_by_equations(self) -> set[Symbol]:
+        depends = self.dependencies()
+        used: set[Symbol] = set()
+        for equation in self.equations:
+            for s in equation.residual.free_symbols:
+                used |= depends.get(s, {s})
+        return used
+
+    def _check_closed(self) -> None:
+        known = {*self.controls, *self.unknowns, *(s for s, _ in self.constants)}
+        for symbol, expr in self.definitions:
+            _closed(expr, known, f"the definition of {symbol}")
+            known.add(symbol)
+        for equation in self.equations:
+            _closed(equation.residual, known, f"the equation for {equation.lhs}")
+        for name, expr in self.outputs.items():
+            _closed(expr, known, f"the output {name}")
+        for condition in self.conditions:
+            _closed(condition.expr, known, f"the condition {condition.meaning!r}")
+
+    def dependencies(self) -> dict[Symbol, set[Symbol]]:
+        """Return, for each defined symbol, the controls, constants and unknowns it rests on."""
+        depends: dict[Symbol, set[Symbol]] = {}
+        for symbol, expr in self.definitions:
+            rests: set[Symbol] = set()
+            for s in expr.free_symbols:
+                rests |= depends.get(s, {s})
+            depends[symbol] = rests
+        return depends
+
+    def control(self, name: str) -> Quantity:
+        """Return the control of this name.
+
+        Raises:
+            UnknownNameError: listing the controls that exist.
+        """
+        for quantity in self.controls:
+            if quantity.name == name:
+                return quantity
+        names = ", ".join(sorted(q.name for q in self.controls))
+        raise UnknownNameError(f"control {name!r}", f"the controls are {names}", "use one of them")
+
+    def is_triangular(self) -> bool:
+        """Return whether all unknowns follow from the first, and one equation closes.
+
+        Equation i (all but the last) reads ``unknown[i+1] = rhs`` with a right side that rests on
+        earlier unknowns only.
+        """
+        depends = self.dependencies()
+        for i, equation in enumerate(self.equations[:-1]):
+            rests: set[Symbol] = set()
+            for s in equation.rhs.free_symbols:
+                rests |= depends.get(s, {s})
+            if equation.lhs != self.unknowns[i + 1] or rests & set(self.unknowns[i + 1 :]):
+                return False
+        return bool(self.unknowns)
+
+    def triangular_lines(self) -> tuple[Line, ...]:
+        """Return definitions and triangular equations as code in the first unknown alone.
+
+        Raises:
+            NotSupportedError: if the system is not triangular.
+        """
+        if not self.is_triangular():
+            raise NotSupportedError(
+                f"system {self.name} as a tower in its first unknown",
+                "the equations are coupled",
+                "solve it as a coupled system",
+            )
+        depends = self.dependencies()
+        pending = list(self.definitions)
+        out: list[Line] = []
+        for i in range(len(self.unknowns)):
+            later = set(self.unknowns[i + 1 :])
+            out.extend(line for line in pending if not depends[line[0]] & later)
+            pending = [line for line in pending if depends[line[0]] & later]
+            if i + 1 < len(self.unknowns):
+                out.append((self.unknowns[i + 1], self.equations[i].rhs))
+        return tuple(out)
+
+    def with_step(self, step: Step) -> "System":
+        """Return the system with one more line in its log."""
+        return replace(self, log=self.log.then(step))
+
+    def with_outputs(self, **outputs: Expr) -> "System":
+        """Return the system with more outputs."""
+        return replace(self, outputs={**self.outputs, **outputs})
+
+    def unfolded(self, expr: Expr) -> Expr:
+        """Return an expression with all definitions substituted (for proofs, never for numbers)."""
+        for symbol, definition in reversed(self.definitions):
+            expr = expr.xreplace({symbol: definition})
+        return expr
+
+    def differentiate(
+        self, name: str, wrt: str, expr: Expr, source: Source
+    ) -> tuple["System", Expr]:
+        """Differentiate an expression along the solution, in a control.
+
+        The implicit function theorem on a triangular system: with A_i = dx_i/dx_0 from the
+        triangular equations and the closing equation ``control = rhs``,
+        d expr/d control = (sum_i expr_i A_i) / (sum_i rhs_i A_i).
+
+        Args:
+            name: short name for the new definitions.
+            wrt: a control that appears only as left side of the closing equation.
+            expr: what to differentiate; must not hold the control.
+            source: where the use of this derivative comes from.
+
+        Returns:
+            The system with the derivative's definitions added, and the derivative.
+
+        Raises:
+            NotSupportedError: if the system does not have this form.
+        """
+        control = self.control(wrt)
+        closing = self.equations[-1]
+        if not self.is_triangular() or closing.lhs != control:
+            raise NotSupportedError(
+                f"derivative in {wrt} of system {self.name}",
+                "the system is not triangular with that control on the closing left side",
+                "differentiate the compiled outputs instead (Program sensitivities)",
+            )
+        lines, rate = _along(self, f"d{name}")
+        d = fresh(f"{name}_{wrt}")
+        new_lines = (*lines, (d, chain(expr, rate) / chain(closing.rhs, rate)))
+        step = Step(f"differentiate in {wrt}", f"{name} along the solution", source)
+        step = replace(step, before=size(expr), after=size([e for _, e in new_lines]))
+        return replace(self, definitions=new_lines, log=self.log.then(step)), d
+
+    def __repr__(self) -> str:
+        n = len(self.unknowns)
+        names = " ".join(str(u) for u in self.unknowns)
+        controls = " ".join(q.name for q in self.controls)
+        return (
+            f"System({self.name}: {n} equation{'s' * (n != 1)}, "
+            f"{n} unknown{'s' * (n != 1)}: {names}; controls {controls})"
+        )
+
+    def _repr_latex_(self) -> str:
+        from derive.latex import system_latex  # noqa: PLC0415  (printing knows systems, not back)
+
+        return system_latex(self)
+
+
+def _along(system: System, tag: str) -> tuple[tuple[Line, ...], dict[Symbol, Expr]]:
+    """Return the lines of all definitions and of their rates along the triangular equations."""
+    rate: dict[Symbol, Expr] = {system.unknowns[0]: Integer(1)}
+    out: list[Line] = []
+    for symbol, expr in system.triangular_lines():
+        lines: list[Line] = []
+        rate[symbol] = named(chain(expr, rate), f"{symbol.name}_{tag}", lines)
+        out.extend(lines)
+    return (*system.definitions, *out), rate
+
+
+def _closed(expr: Expr, known: Iterable[Symbol], where: str) -> None:
+    missing = sorted(str(s) for s in expr.free_symbols - set(known))
+    if missing:
+        raise NotClosedError(
+            where, f"it also holds {', '.join(missing)}", "declare them as controls or define them"
+        )
