@@ -1,0 +1,221 @@
+r"""The language of random matrices: dimensions, letters, identity, normalised traces.
+
+Stage: what the user declares; pencils and experiments read it. Everything is a rational expression:
+scalars, letters, ``+ - * /``, ``**`` with integer exponents, ``.T``, ``.H``, ``.inv()``, and blocks
+(``derive.matrix_blocks``). All random letters are independent; deterministic ones of one
+``commuting`` group share eigenvectors, others are in generic position (asymptotically free).
+"""
+
+from typing import Any, cast
+
+from sympy import Basic, Expr, Integer, Mul, S
+from sympy.core.symbol import Str
+
+from derive.errors import ParseError, RangeError, ShapeError
+from derive.matrix_letters import Covariance, Gaussian, Wigner
+from derive.matrix_nodes import Eye, Formula, Zero, formula, multiply, shape_text, split
+from derive.scalars import scalar
+from derive.spectral_measure import SpectralMeasure
+from derive.symbols import Quantity
+
+
+def dims(names: str) -> tuple[Quantity, ...]:
+    """Declare dimensions; only their ratios matter in the limit.
+
+    Example:
+        >>> n, p = dims("n p")
+        >>> n.meaning, n.range_text()
+        ('dimension', 'n > 0')
+    """
+    split = names.replace(",", " ").split()
+    return tuple(Quantity(name, "dimension", low=0, open_low=True) for name in split)
+
+
+def eye(dim: object) -> Formula:
+    """Return the identity of a dimension, or of a sum of dimensions."""
+    return Eye(scalar(dim))
+
+
+class NormalisedTrace(Expr):
+    """Limit of (1/N) Tr of an N x N formula; a real scalar in expressions."""
+
+    is_commutative = True
+    is_extended_real = True
+
+    def __new__(cls, arg: object) -> Any:
+        """Check that the argument is square; traces of 0 and 1 are evaluated."""
+        return ntrace(arg)
+
+    @property
+    def formula(self) -> Formula:
+        """What the trace is taken of."""
+        return cast(Formula, self.args[0])
+
+    def _eval_derivative(self, symbol: Any) -> Expr:
+        from derive.matrix_calculus import derivative  # noqa: PLC0415  (calculus builds on traces)
+
+        return ntrace(derivative(self.formula, symbol))
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"ntrace({printer._print(self.args[0])})"
+
+    def _latex(self, printer: Any) -> str:
+        return rf"\left\langle {printer._print(self.args[0])} \right\rangle"
+
+
+def ntrace(expr: object) -> Expr:
+    """Return the normalised trace of a square formula, as a scalar to compute with.
+
+    Raises:
+        ShapeError: if it is not square; NotSupportedError: if it is not a formula.
+
+    Example:
+        >>> n, = dims("n")
+        >>> ntrace(2 * eye(n))
+        2
+    """
+    node = formula(expr, f"ntrace({expr})")
+    if node.shape[0] != node.shape[1]:
+        raise ShapeError(f"ntrace({node})", shape_text(node), "only square matrices have traces")
+    coefficient, body = split(node)
+    if isinstance(body, Zero):
+        return S.Zero
+    if isinstance(body, Eye):
+        return coefficient
+    return Mul(coefficient, cast(Expr, Basic.__new__(NormalisedTrace, body)))
+
+
+def _name(name: object) -> Str:
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ParseError(f"letter {name!r}", "not a Python identifier", "choose another name")
+    return Str(name)
+
+
+def _variance(name: str, variance: object) -> Expr:
+    value = scalar(variance)
+    if value.is_nonpositive:
+        raise RangeError(f"letter {name}", f"variance {value}", "give a positive variance")
+    return value
+
+
+def gaussian(
+    name: str, rows: object, cols: object, variance: object, *, complex: bool = False
+) -> Gaussian:
+    """Declare a matrix of independent centred normal entries.
+
+    Args:
+        name: identifier of the letter.
+        rows: number of rows, a dimension.
+        cols: number of columns, a dimension.
+        variance: of one entry (mean squared modulus if complex), such as 1/d.
+        complex: whether entries are complex; then write ``.H``, never ``.T``.
+
+    Example:
+        >>> from derive.matrices import dims
+        >>> n, d = dims("n d")
+        >>> (gaussian("X", d, n, 1/n) * gaussian("X", d, n, 1/n).T).shape
+        (d, d)
+    """
+    checked = _variance(name, variance)
+    return Gaussian(_name(name), scalar(rows), scalar(cols), checked, Integer(complex))
+
+
+def wigner(name: str, dim: object, variance: object, *, complex: bool = False) -> Wigner:
+    """Declare a symmetric normal matrix; ``variance`` is that of an off-diagonal entry."""
+    return Wigner(_name(name), scalar(dim), _variance(name, variance), Integer(complex))
+
+
+def covariance(name: str, dim: object, spectrum: SpectralMeasure) -> Covariance:
+    """Declare a deterministic symmetric matrix by its spectral measure.
+
+    Matrices of one dimension that are declared apart are in generic position: free.
+
+    Raises:
+        ShapeError: if the measure has several coordinates (use ``commuting``).
+    """
+    if not isinstance(spectrum, SpectralMeasure):
+        remedy = "give atoms(...), power_law(...), empirical(...) or marchenko_pastur(...)"
+        raise ParseError(f"covariance {name}", f"spectrum {spectrum!r}", remedy)
+    if spectrum.coordinates != 1:
+        found = f"a joint measure of {spectrum.coordinates} matrices"
+        raise ShapeError(f"covariance {name}", found, "declare them together with commuting(...)")
+    return Covariance(_name(name), scalar(dim), spectrum, Integer(0), Str(name))
+
+
+def commuting(names: str, dim: object, joint: SpectralMeasure) -> tuple[Covariance, ...]:
+    """Declare deterministic matrices that share eigenvectors, by their joint measure.
+
+    Args:
+        names: one name per coordinate of the measure, separated by spaces.
+        dim: their dimension.
+        joint: joint spectral measure.
+
+    Example:
+        >>> from derive.matrices import dims
+        >>> d, = dims("d")
+        >>> commuting("Sigma Theta", d, atoms([(1, 2), (4, 1)]))
+        (Sigma, Theta)
+    """
+    split = names.replace(",", " ").split()
+    if len(split) != joint.coordinates:
+        found = f"{len(split)} names for {joint.coordinates} coordinates"
+        raise ShapeError(f"commuting {names}", found, "give one name per coordinate")
+    group = Str(" ".join(split))
+    size = scalar(dim)
+    return tuple(
+        Covariance(_name(name), size, joint, Integer(i), group) for i, name in enumerate(split)
+    )
+
+
+class Vector(Basic):
+    """A deterministic direction; args: name, dimension, moment M with u u^T averaged to M/N."""
+
+    def __new__(cls, *args: Basic) -> Any:
+        """Build the vector; users call ``vector``."""
+        return Basic.__new__(cls, *args)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self.args[0])
+
+    @property
+    def moment(self) -> Formula:
+        """Formula whose normalised trace against f is u^T f u."""
+        return cast(Formula, self.args[2])
+
+
+def vector(name: str, dim: object, square: object = 1, moment: object = None) -> Vector:
+    """Declare a vector u.
+
+    Args:
+        name: identifier.
+        dim: its dimension.
+        square: |u|^2, for a vector in generic position.
+        moment: a covariance M commuting with the others, when u is aligned with them:
+            u^T f u = ntrace(M f), so |u|^2 = ntrace(M).
+    """
+    size = scalar(dim)
+    body = multiply(square, eye(size)) if moment is None else formula(moment, f"vector {name}")
+    if body.shape != (size, size):
+        raise ShapeError(f"vector {name}", f"moment of shape {body.shape}", "give a square moment")
+    return Vector(_name(name), size, body)
+
+
+def quadratic(u: Vector, expr: object, v: Vector | None = None) -> Expr:
+    """Return the limit of u^T f v as a scalar of normalised traces.
+
+    Two different vectors are taken orthogonal in law (independent directions): the limit is 0.
+
+    Example:
+        >>> from derive.matrices import dims
+        >>> d, = dims("d")
+        >>> quadratic(vector("u", d, square=3), eye(d))
+        3
+    """
+    body = formula(expr, f"{u.name}.T*({expr})")
+    size = u.args[1]
+    if body.shape != (size, size):
+        found = f"{body} is {body.shape[0]} x {body.shape[1]}, {u.name} has length {size}"
+        raise ShapeError(f"quadratic form of {u.name}", found, "the matrix must fit the vector")
+    return S.Zero if v is not None and v != u else ntrace(u.moment * body)
