@@ -1,0 +1,119 @@
+"""A combination of special functions written the way a person would.
+
+Stage: after the moments. Complex exponentials are put back in real form, equal terms meet, the
+difference ``1 - erf(u)`` is written ``erfc(u)`` where it stands alone so that tails keep their
+digits, and each coefficient takes the shortest of a few exact spellings.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from sympy import (
+    Add,
+    Expr,
+    I,
+    Mul,
+    S,
+    cos,
+    count_ops,
+    erf,
+    erfc,
+    exp,
+    expand,
+    factor,
+    factor_terms,
+    im,
+    re,
+    sin,
+)
+
+from derive.gaussian_moments import Combination, Ledger, canonical, split
+
+Groups = dict[Expr, dict[Expr, Expr]]
+
+
+def assemble(combination: Combination, ledger: Ledger) -> Expr:
+    """Return the value of a real combination as one expression."""
+    groups: Groups = {}
+    for (exponent, phase, special), weight in combination.items():
+        for part, function in _real_part(ledger.spell(weight), phase, ledger.spell(special)):
+            group = groups.setdefault(canonical(ledger.spell(exponent)), {})
+            group[function] = group.get(function, S.Zero) + part
+    terms = [_group(exponent, group) for exponent, group in groups.items()]
+    total = Add(*terms)
+    return min((total, factor_terms(total)), key=_cost)
+
+
+def _real_part(weight: Expr, phase: Expr, special: Expr) -> Iterable[tuple[Expr, Expr]]:
+    """Yield (coefficient, real function) pairs that add up to Re(weight e^(i phase) special)."""
+    if phase == 0 and not weight.has(I) and not special.has(I):
+        yield weight, special
+        return
+    real, imaginary = split(weight)
+    wave, other = cos(phase), sin(phase)
+    for sense, function in _parts(special):
+        if sense == 1:
+            pairs = ((real, wave), (-imaginary, other))
+        else:
+            pairs = ((-real, other), (-imaginary, wave))
+        for part, turn in pairs:
+            number, rest = (turn * function).as_coeff_Mul()
+            if part != 0 and number != 0:
+                yield part * number, rest
+
+
+def _parts(special: Expr) -> Iterable[tuple[int, Expr]]:
+    """Yield (1, real part) and (-1, imaginary part) of a special function."""
+    if not special.has(I):
+        yield 1, special
+        return
+    factors = Mul.make_args(special)
+    unit = [f for f in factors if f == I]
+    if unit and not Mul(*(f for f in factors if f != I)).has(I):
+        yield -1, special / I
+        return
+    inside: Any = special.args[0]
+    x, y = split(inside)
+    sense = 1
+    if y.could_extract_minus_sign():
+        y, sense = -y, -1
+    yield 1, re(erf(x + I * y))
+    yield -1, sense * im(erf(x + I * y))
+
+
+def _group(exponent: Expr, group: dict[Expr, Expr]) -> Expr:
+    """Return exp(exponent) times the sum of its terms, with erfc where 1 - erf stands alone."""
+    weights = {special: expand(weight) for special, weight in group.items()}
+    weights = {special: weight for special, weight in weights.items() if weight != 0}
+    bells = [special for special in weights if isinstance(special, erf)]
+    spellings = [weights]
+    if len(bells) == 1 and S.One in weights:
+        spellings.append(_with_tail(weights, bells[0]))
+    inner = _sum(min(spellings, key=_spelling_cost))
+    return exp(exponent) * min((inner, factor_terms(inner)), key=_cost)
+
+
+def _with_tail(weights: dict[Expr, Expr], bell: Expr) -> dict[Expr, Expr]:
+    """Return ``a + b erf(u)`` as ``a erfc(u) + (a + b) erf(u)``."""
+    one, whole = weights[S.One], expand(weights[S.One] + weights[bell])
+    rest = {special: w for special, w in weights.items() if special not in (S.One, bell)}
+    return {**rest, erfc(bell.args[0]): one, **({bell: whole} if whole != 0 else {})}
+
+
+def _spelling_cost(weights: dict[Expr, Expr]) -> int:
+    return sum(_cost(_shortest(weight)) + (special != 1) for special, weight in weights.items())
+
+
+def _sum(weights: dict[Expr, Expr]) -> Expr:
+    return Add(*(_shortest(weight) * special for special, weight in weights.items()))
+
+
+def _shortest(weight: Expr) -> Expr:
+    candidates = [weight, factor_terms(weight)]
+    if weight.free_symbols:
+        candidates.append(factor(weight))
+    return min(candidates, key=_cost)
+
+
+def _cost(expr: Expr) -> int:
+    return int(count_ops(expr))
