@@ -89,7 +89,7 @@ class BlockPrinter(CodePrinter):
         return self._fold("max", expr)
 
     def _fold(self, name: str, expr: Any) -> str:
-        args = sorted((self._print(a) for a in expr.args))
+        args = sorted(self._print(a) for a in expr.args)
         text = args[0]
         for arg in args[1:]:
             text = f"{name}({text}, {arg})"
@@ -116,7 +116,9 @@ class BlockPrinter(CodePrinter):
     def _print_Function(self, expr: Any) -> str:
         name = type(expr).__name__
         if name not in _SAME_NAME:
-            raise NotSupportedError(f"code for {name}", "no printer", "rewrite it, or add a printer")
+            raise NotSupportedError(
+                f"code for {name}", "no printer", "rewrite it, or add a printer"
+            )
         return f"{self.module}.{_SAME_NAME[name]}({', '.join(self._print(a) for a in expr.args)})"
 
     def _print_NumberSymbol(self, expr: Any) -> str:
@@ -202,4 +204,3 @@ def module_source(program: Program, printer_type: type[BlockPrinter]) -> dict[st
 def constant_names(program: Program) -> dict[str, Expr]:
     """Return the global names that a target must supply, with their exact values."""
     return {f"K_{s.name}": e for s, e in program.constants}
-

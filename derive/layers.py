@@ -193,7 +193,9 @@ def _base_level(chain: Chain) -> int:
 def _covariance_equations(
     chain: Chain, x: tuple[Quantity, ...], lines: list[Line]
 ) -> tuple[list[Equation], list[Condition], list[Symbol]]:
-    df = [_line(lines, f"df_{_tail(x[0])}", rf"\mathrm{{df}}_{{{_tail(x[0])}}}", chain.base.df(x[0]))]
+    df = [
+        _line(lines, f"df_{_tail(x[0])}", rf"\mathrm{{df}}_{{{_tail(x[0])}}}", chain.base.df(x[0]))
+    ]
     equations, conditions = [], []
     gammas = chain.widths
     for i, layer in enumerate(chain.layers, 1):
@@ -263,7 +265,9 @@ def _majorant(chain: Chain) -> Start:
         half = _line(lines, f"half_{i}", "", (gammas[i] * target + (gammas[i] - samples) * w) / 2)
         product = _line(lines, f"prod_{i}", "", samples * gammas[i] * target * w)
         root = _line(lines, f"disc_{i}", "", sqrt(half**2 + product))
-        stable = Piecewise(((half + root) / samples, half > 0), (product / (samples * (root - half)), True))
+        stable = Piecewise(
+            ((half + root) / samples, half > 0), (product / (samples * (root - half)), True)
+        )
         bound = _line(lines, f"top_{i}", "", stable)
         if i:
             layer = chain.layers[i - 1]
@@ -296,7 +300,12 @@ def kernel_system(chain: Chain) -> System:
     scale = alpha / chain.base.width
     atoms = chain.base.atoms
     h = [
-        _line(lines, f"h_{first}", f"h_{{{first}}}", Add(*(w * v / (k[0] + scale * v) for v, w in atoms)))
+        _line(
+            lines,
+            f"h_{first}",
+            f"h_{{{first}}}",
+            Add(*(w * v / (k[0] + scale * v) for v, w in atoms)),
+        )
     ]
     equations, conditions = [], []
     for i, layer in enumerate(chain.layers, 1):
@@ -312,7 +321,11 @@ def kernel_system(chain: Chain) -> System:
     power = _line(lines, "power", r"\Phi", signal + noise + chain.teacher.hidden)
     F = _line(lines, "F", "F", power / k[-1])
     log = chain.log.then(
-        Step("compose the layer maps", "(lambda, g, C) -> (lambda, g, C)", SCHRODER_2023.at("Thm. 3.3"))
+        Step(
+            "compose the layer maps",
+            "(lambda, g, C) -> (lambda, g, C)",
+            SCHRODER_2023.at("Thm. 3.3"),
+        )
     ).then(Step("rewrite with 1 - h_l = lambda_l g_l and C_l = k_0/k_l", "k_l = 1/g_l", THIS))
     start = _majorant(chain)
     start = Start(start.lines, start.value * scale, "an upper bound of k_0 = alpha x_0/gamma_0")
@@ -330,6 +343,7 @@ def kernel_system(chain: Chain) -> System:
         assumptions=chain.assumptions,
         log=log,
     )
-    system, slope = system.differentiate("F", "lam", F, SCHRODER_2024.at("eq. (9), data-kernel form"))
+    system, slope = system.differentiate(
+        "F", "lam", F, SCHRODER_2024.at("eq. (9), data-kernel form")
+    )
     return system.with_outputs(E_test=-slope * k[-1] ** 2, E_train=-slope * lam**2)
-

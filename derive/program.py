@@ -144,7 +144,9 @@ class _Builder:
         self.control = system.control(slope_control)
         self.base = tuple(system.definitions)
 
-    def block(self, inputs: Sequence[Symbol], lines: Sequence[Line], results: Sequence[Expr]) -> Block:
+    def block(
+        self, inputs: Sequence[Symbol], lines: Sequence[Line], results: Sequence[Expr]
+    ) -> Block:
         return Block((*self.fixed, UNIT, *inputs), tuple(lines), tuple(results)).pruned()
 
     def start(self) -> Block:
@@ -213,6 +215,7 @@ class _Builder:
     def report(self) -> Block:
         """Residual, errors of unknowns, outputs and their errors.
 
+        The residual is relative to the terms of the equation and to everything they are made of.
         The rounding bound s_j of each residual is carried to unknowns and outputs through the
         inverse Jacobian, column by column, so that correlated errors are not added twice.
         """
@@ -225,11 +228,8 @@ class _Builder:
         for i, equation in enumerate(self.system.equations):
             bound = error_of(equation.rhs, known, UNIT) + UNIT * magnitude(equation.lhs)
             scales.append(named(bound, f"scale_{i}", lines))
-            size = magnitude(equation.lhs) + magnitude(equation.rhs)
-            residuals.append(Abs(equation.residual) / size)
-        outputs = [
-            named(e, f"out_{k}", lines) for k, e in enumerate(self.system.outputs.values())
-        ]
+            residuals.append(UNIT * Abs(equation.residual) / scales[i])
+        outputs = [named(e, f"out_{k}", lines) for k, e in enumerate(self.system.outputs.values())]
         x_error: list[Expr] = [Integer(0)] * self.n
         out_error = [error_of(e, known, UNIT) for e in self.system.outputs.values()]
         for j in range(self.n):
@@ -272,4 +272,3 @@ class _Builder:
 def _spread(expr: Expr, rate: Mapping[Symbol, Expr]) -> Expr:
     """Sum of the absolute contributions to a derivative."""
     return Add(*(Abs(expr.diff(s) * rate[s]) for s in expr.free_symbols if rate.get(s, 0) != 0))
-

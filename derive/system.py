@@ -7,9 +7,10 @@ definitions are straight-line code (``derive.block``); operations return new Sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from sympy import Expr, Integer, Symbol
+from sympy import Expr, Integer, Symbol, latex
 
-from derive.block import Line, chain, fresh, named
+from derive.block import Line, chain
+from derive.latex import aligned, output_latex
 from derive.errors import NotClosedError, NotSupportedError, UnbalancedError, UnknownNameError
 from derive.provenance import Source
 from derive.rewrite import Log, Step, size
@@ -228,7 +229,8 @@ class System:
                 "differentiate the compiled outputs instead (Program sensitivities)",
             )
         lines, rate = _along(self, f"d{name}")
-        d = fresh(f"{name}_{wrt}")
+        slope_name = rf"\frac{{d {name}}}{{d {latex(control)}}}"
+        d = Quantity(f"{name}_{wrt}", f"derivative of {name} in {wrt}", latex=slope_name)
         new_lines = (*lines, (d, chain(expr, rate) / chain(closing.rhs, rate)))
         step = Step(f"differentiate in {wrt}", f"{name} along the solution", source)
         step = replace(step, before=size(expr), after=size([e for _, e in new_lines]))
@@ -243,10 +245,15 @@ class System:
             f"{n} unknown{'s' * (n != 1)}: {names}; controls {controls})"
         )
 
-    def _repr_latex_(self) -> str:
-        from derive.latex import system_latex  # noqa: PLC0415  (printing knows systems, not back)
+    def latex(self) -> str:
+        """Return the definitions, equations and outputs as one LaTeX ``aligned`` block."""
+        pairs = [(latex(s), latex(e)) for s, e in self.definitions]
+        pairs += [(latex(e.lhs), latex(e.rhs)) for e in self.equations]
+        pairs += [(output_latex(name), latex(e)) for name, e in self.outputs.items()]
+        return aligned(pairs)
 
-        return system_latex(self)
+    def _repr_latex_(self) -> str:
+        return f"$$ {self.latex()} $$"
 
 
 def _along(system: System, tag: str) -> tuple[tuple[Line, ...], dict[Symbol, Expr]]:
@@ -254,9 +261,12 @@ def _along(system: System, tag: str) -> tuple[tuple[Line, ...], dict[Symbol, Exp
     rate: dict[Symbol, Expr] = {system.unknowns[0]: Integer(1)}
     out: list[Line] = []
     for symbol, expr in system.triangular_lines():
-        lines: list[Line] = []
-        rate[symbol] = named(chain(expr, rate), f"{symbol.name}_{tag}", lines)
-        out.extend(lines)
+        total = chain(expr, rate)
+        if not (total.is_Symbol or total.is_Number):
+            dot = Quantity(f"{symbol.name}_{tag}", "rate", latex=rf"\dot{{{latex(symbol)}}}")
+            out.append((dot, total))
+            total = dot
+        rate[symbol] = total
     return (*system.definitions, *out), rate
 
 

@@ -1,0 +1,153 @@
+"""Monotone Newton on a triangular system, then Newton on the full one: the compiled driver.
+
+Stage: the text of the algorithm, put behind the generated blocks of a Program in one file.
+
+1. Start at a proved upper bound of the first unknown.
+2. Newton on the tower. The closing equation is convex and increasing on the physical interval, so
+   the steps descend to the root; a bracket [low, high] guards against rounding: a step outside it,
+   or a point where a branch condition fails, is replaced by a bisection. The iterate can therefore
+   not leave the physical interval.
+3. Newton on the full system until the step is at rounding level. The tower loses the digits of the
+   later unknowns (they are differences); the full system restores them.
+4. Residual, errors, outputs and slopes at the result.
+"""
+
+from derive.program import Program
+
+MAX_STEPS = 200
+POLISH_STEPS = 40
+
+_TEMPLATE = """
+@njit(**SCALAR)
+def solve({controls}):
+    x0 = start({controls})[0] * 1.000000001
+    low = 0.0
+    high = math.inf
+    status = 1
+    steps = 0
+    {tail} = {zeros}
+    for steps in range(1, {max_steps} + 1):
+        {tail}value, slope, guard = tower({controls}, x0)
+        if not (guard > 0.0) or value < 0.0:
+            if not (value >= 0.0 or value < 0.0) and not (guard <= 0.0):
+                status = 4
+                break
+            low = x0
+            if high == math.inf:
+                x0 = 2.0 * x0
+                continue
+            step = 0.5 * (low + high)
+        else:
+            high = x0
+            step = x0 - value / slope
+            if not (step > low):
+                step = 0.5 * (low + high)
+        change = abs(step - x0)
+        x0 = step
+        if change <= 4e-16 * x0 or high - low <= 4e-16 * high:
+            status = 0
+            break
+    if status == 1 and high - low <= 1e-10 * high:
+        status = 0
+    if status != 0:
+        return status, steps, {unknowns}
+    {tail}value, slope, guard = tower({controls}, x0)
+    {floors}
+    last = math.inf
+    for polish in range({polish_steps}):
+        {moves} = newton({controls}, {unknowns})
+        change = 0.0
+        {updates}
+        if not (change < math.inf):
+            return 4, steps, {unknowns}
+        steps += 1
+        if change <= 2e-16 or (polish > 1 and change >= last and change < 1e-9):
+            break
+        last = change
+    return 0, steps, {unknowns}
+
+
+@njit(**SCALAR)
+def evaluate(inputs, out, status, steps, i):
+    {loads}
+    code, count, {unknowns} = solve({controls})
+    steps[i] = count
+    {results} = report({controls}, {unknowns})
+    {slopes} = slopes({controls}, {unknowns})
+    if code == 0 and not ({positive}):
+        code = 3
+    if code == 0 and not (r_0 <= 1e-13):
+        code = 2
+    status[i] = code
+    {stores}
+
+
+@njit(**PARALLEL)
+def grid(inputs, out, status, steps):
+    for i in prange(status.shape[0]):
+        if status[i] == 0:
+            evaluate(inputs, out, status, steps, i)
+"""
+
+
+def driver_source(program: Program) -> str:
+    """Return the driver of a program: functions ``solve``, ``evaluate`` and ``grid``.
+
+    ``grid(inputs, out, status, steps)`` takes arrays of shape (controls, N), (rows, N), (N,), (N,);
+    ``rows`` are those of ``row_names``. Points whose status is not 0 on entry are skipped.
+    """
+    n = len(program.unknowns)
+    x = [f"x{i}" for i in range(n)]
+    c = [f"c{i}" for i in range(len(program.inputs))]
+    moves = [f"d{i}" for i in range(n)]
+    r = [f"r_{i}" for i in range(1 + n + 2 * len(program.outputs))]
+    s = [f"s_{i}" for i in range(2 * len(program.outputs))]
+    rows = [*x, *r, *s]
+    tail = "".join(f"{v}, " for v in x[1:])
+    return (
+        _TEMPLATE.format(
+            controls=", ".join(c),
+            unknowns=", ".join(x),
+            tail=tail,
+            zeros="".join("0.0, " for _ in x[1:]),
+            floors="\n    ".join(f"{v} = max(abs({v}), 1e-300)" for v in x),
+            moves=_tuple(moves),
+            updates="\n        ".join(_update(v, d) for v, d in zip(x, moves, strict=True)),
+            loads="\n    ".join(f"{v} = inputs[{i}, i]" for i, v in enumerate(c)),
+            results=_tuple(r),
+            slopes=_tuple(s),
+            positive=" and ".join(f"{v} > 0.0" for v in x),
+            stores="\n    ".join(f"out[{k}, i] = {v}" for k, v in enumerate(rows)),
+            max_steps=MAX_STEPS,
+            polish_steps=POLISH_STEPS,
+        )
+        .replace("\n     = \n", "\n")
+        .replace("    (,) = ", "    ")
+    )
+
+
+def _tuple(names: list[str]) -> str:
+    return ", ".join(names) + ("," if len(names) == 1 else "")
+
+
+def _update(unknown: str, move: str) -> str:
+    """Move one unknown, keep it positive, and record the relative change."""
+    return (
+        f"change = max(change, abs({move}) / {unknown}) if {move} == {move} else math.inf\n"
+        f"        {unknown} = max({unknown} + {move}, 1e-8 * {unknown})"
+    )
+
+
+def row_names(program: Program) -> tuple[str, ...]:
+    """Return the names of the rows of ``out``."""
+    outputs, unknowns = program.outputs, program.unknowns
+    slopes = [f"d{o}_d{program.slope_control}" for o in outputs]
+    return (
+        *unknowns,
+        "residual",
+        *(f"error {u}" for u in unknowns),
+        *outputs,
+        *(f"error {o}" for o in outputs),
+        *slopes,
+        *(f"error {s}" for s in slopes),
+    )

@@ -1,0 +1,184 @@
+"""The same Program at any number of digits: mpmath at two precisions that must agree.
+
+Stage: a Program and one point in; digits out. The blocks are printed for mpmath, the constants are
+evaluated anew at the working precision, and the solve is repeated with twice the guard digits.
+Nothing of the float64 path is used, except the printed structure of the equations.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import mpmath
+
+from derive.balls import enclose
+from derive.codegen import MpmathPrinter, constant_names, module_source
+from derive.errors import NotConvergedError, RangeError
+from derive.exact import exact_number
+from derive.program import Program
+from derive.program import program as freeze
+from derive.system import System
+from numeric.compiled import ungroup
+
+_MAX_STEPS = 2000
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Values of one point to a stated number of digits.
+
+    Attributes:
+        digits: significant digits on which the two precisions agree.
+        controls: the controls as exact numbers, by name.
+        values: outputs, slopes and unknowns, as mpf with ``digits`` correct digits.
+    """
+
+    digits: int
+    controls: Mapping[str, Any]
+    values: Mapping[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and name in self.values:
+            return self.values[name]
+        raise AttributeError(f"{name!r}; this reference holds {', '.join(self.values)}")
+
+    def __repr__(self) -> str:
+        rows = [f"Reference({self.digits} digits)"]
+        rows += [f"  {n:14s} {mpmath.nstr(v, self.digits)}" for n, v in self.values.items()]
+        return "\n".join(rows[:12])
+
+
+def reference(model: System | Program, digits: int = 30, **controls: Any) -> Reference:
+    """Solve one point to ``digits`` significant digits.
+
+    Args:
+        model: a triangular System, or its Program.
+        digits: digits wanted, 5 to 1000.
+        **controls: one number per control; text and floats are read as written ("0.1" and 0.1 are
+            one tenth), rationals are exact.
+
+    Raises:
+        NotConvergedError: if two precisions do not agree to ``digits`` digits.
+        RangeError: a control out of its range, or too few or too many digits.
+
+    Accuracy: two solves with different guard digits agree to ``digits`` significant digits in every
+    output, slope and unknown. A control at zero is taken as the limit from above.
+    """
+    if not 5 <= digits <= 1000:
+        raise RangeError(f"digits = {digits}", "outside 5 to 1000", "choose a number in this range")
+    ready = freeze(model) if isinstance(model, System) else model
+    exact = {n: exact_number(v) for n, v in ungroup(ready, controls).items()}
+    for quantity in ready.inputs:
+        quantity.check(float(exact[quantity.name]))
+    guard = 15
+    for _ in range(4):
+        first = _solve(ready, exact, digits + guard, digits)
+        second = _solve(ready, exact, digits + 2 * guard, digits)
+        if all(_agree(first[n], second[n], digits) for n in second):
+            return Reference(digits, exact, second)
+        guard *= 2
+    raise NotConvergedError(
+        f"{digits} digits of {ready.name}",
+        f"two precisions differ at {controls}",
+        "ask for fewer digits, or report the point",
+    )
+
+
+def _agree(a: Any, b: Any, digits: int) -> bool:
+    if mpmath.isinf(b):
+        return bool(a == b)
+    return bool(abs(a - b) <= abs(b) * mpmath.mpf(10) ** (-digits))
+
+
+def _solve(program: Program, controls: Mapping[str, Any], dps: int, digits: int) -> dict[str, Any]:
+    mp = mpmath.mp.clone()
+    mp.dps = dps
+    blocks = _namespace(program, mp)
+    limit = mp.mpf(10) ** (-3 * dps)
+    values = []
+    at_limit = False
+    for q in program.inputs:
+        value = _mpf(mp, controls[q.name])
+        if q.name == program.slope_control and value == 0:
+            at_limit, value = True, limit
+            mp.dps = dps  # relative precision: small numbers cost nothing
+        values.append(value)
+    x = _polish(mp, blocks, values, _tower(mp, blocks, values), dps)
+    n, outputs = len(x), program.outputs
+    report = blocks["report"](*values, *x)
+    slopes = blocks["slopes"](*values, *x)
+    out = dict(zip(outputs, report[1 + n : 1 + n + len(outputs)], strict=True))
+    names = [f"d{o}_d{program.slope_control}" for o in outputs]
+    out |= dict(zip(names, slopes[: len(outputs)], strict=True))
+    if at_limit:
+        big = limit ** mp.mpf("-0.4")
+        out = {k: (mp.sign(v) * mp.inf if abs(v) > big else v) for k, v in out.items()}
+        return out
+    return out | dict(zip(program.unknowns, x, strict=True))
+
+
+def _namespace(program: Program, mp: Any) -> dict[str, Any]:
+    """Execute the printed blocks against one mpmath context."""
+    namespace: dict[str, Any] = {"mp": mp, "UNIT": mp.mpf(2) ** (-mp.prec)}
+    for name, expr in constant_names(program).items():
+        namespace[name] = _mpf(mp, expr)
+    source = "\n\n".join(module_source(program, MpmathPrinter).values())
+    exec(compile(source, f"<mpmath {program.key}>", "exec"), namespace)  # our own printed code
+    return namespace
+
+
+def _mpf(mp: Any, expr: Any) -> Any:
+    """Return an exact number at the precision of the context."""
+    if expr.is_Rational:
+        return mp.mpf(int(expr.p)) / mp.mpf(int(expr.q))
+    return mp.mpf(enclose(expr, mp.dps + 5).mpf(mp.dps + 5))
+
+
+def _tower(mp: Any, blocks: Mapping[str, Any], values: list[Any]) -> list[Any]:
+    """Bracketed Newton from above on the first unknown, to half the working precision."""
+    x = blocks["start"](*values)[0] * (1 + mp.mpf(10) ** (-9))
+    low, high = mp.mpf(0), None
+    tolerance = mp.mpf(10) ** (-(mp.dps // 2))
+    for _ in range(_MAX_STEPS):
+        *_, value, slope, guard = _try(blocks["tower"], values, x)
+        if guard is None or guard <= 0 or value < 0:
+            low = x
+            step = 2 * x if high is None else (low + high) / 2
+        else:
+            high = x
+            step = x - value / slope
+            if step <= low:
+                step = (low + high) / 2
+        change, x = abs(step - x), step
+        if high is not None and (change <= tolerance * x or high - low <= tolerance * high):
+            break
+    else:
+        raise NotConvergedError("tower", f"no root after {_MAX_STEPS} steps", "report the point")
+    rest = [abs(v) for v in _try(blocks["tower"], values, x)[:-3]]
+    return [x, *(v if v > 0 else mp.mpf(10) ** (-mp.dps) for v in rest)]
+
+
+def _try(tower: Any, values: list[Any], x: Any) -> tuple[Any, ...]:
+    try:
+        return tuple(tower(*values, x))
+    except ZeroDivisionError:
+        return (None, None, None)
+
+
+def _polish(
+    mp: Any, blocks: Mapping[str, Any], values: list[Any], x: list[Any], dps: int
+) -> list[Any]:
+    """Newton on the full system until the step is at the working precision."""
+    last = None
+    for _ in range(200):
+        moves = blocks["newton"](*values, *x)
+        change = max(abs(d / v) for d, v in zip(moves, x, strict=True))
+        x = [max(v + d, v * mp.mpf(10) ** (-8)) for v, d in zip(x, moves, strict=True)]
+        settled = last is not None and change >= last and change < mp.mpf(10) ** (-dps // 2)
+        if settled or change <= mp.mpf(10) ** (3 - dps):
+            return x
+        last = change
+    raise NotConvergedError("reference", "the full Newton did not settle", "report the point")

@@ -1,0 +1,151 @@
+"""What a solve returns: values with error, residual and status for every point of the grid.
+
+Stage: evaluators make Solutions; comparison, plots and reports read them. A Solution never hides a
+point: failed points keep their place with a status that names cause and remedy.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from derive.errors import NotConvergedError, UnknownNameError
+
+Array = NDArray[np.float64]
+
+
+class Status(IntEnum):
+    """How the solve of one point ended; ``cause`` and ``remedy`` say it in words."""
+
+    CONVERGED = 0
+    MAX_STEPS = 1
+    STALLED = 2
+    LEFT_RANGE = 3
+    NONFINITE = 4
+    BAD_INPUT = 5
+
+    @property
+    def cause(self) -> str:
+        """Why the solve ended so."""
+        return _CAUSES[self][0]
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return _CAUSES[self][1]
+
+
+_CAUSES = {
+    Status.CONVERGED: ("the residual is at rounding level on the physical branch", "nothing to do"),
+    Status.MAX_STEPS: ("the step limit was reached", "report the point; use numeric.reference"),
+    Status.STALLED: ("the residual stopped shrinking above its bound", "use numeric.reference"),
+    Status.LEFT_RANGE: ("an unknown left the physical range", "check the controls of this point"),
+    Status.NONFINITE: ("an intermediate number overflowed", "use numeric.reference"),
+    Status.BAD_INPUT: ("a control of this point is NaN", "give a number, or drop the point"),
+}
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Values on a grid of shape S (the broadcast shape of the controls; () for one point).
+
+    Attributes:
+        name: name of the program.
+        key: content key of the program.
+        controls: control name -> array of shape S.
+        outputs: output name -> array of shape S; NaN where the status is not CONVERGED.
+        error: output or unknown name -> absolute error estimate, shape S.
+        unknowns: unknown name -> array of shape S.
+        slopes: "d<output>_d<control>" -> array of shape S.
+        residual: relative residual of the equations, shape S.
+        status: Status codes, shape S.
+        steps: Newton steps, shape S.
+
+    Outputs, unknowns and slopes are also attributes: ``solution.E_test``.
+
+    Accuracy: ``error`` carries the rounding bound of each residual to each output through the
+    inverse Jacobian (first order); the errors of slopes are estimates.
+    """
+
+    name: str
+    key: str
+    controls: Mapping[str, Array]
+    outputs: Mapping[str, Array]
+    error: Mapping[str, Array]
+    unknowns: Mapping[str, Array]
+    slopes: Mapping[str, Array]
+    residual: Array
+    status: NDArray[np.int8]
+    steps: NDArray[np.int32]
+
+    def __getattr__(self, name: str) -> Array:
+        if not name.startswith("_"):
+            for values in (self.outputs, self.unknowns, self.slopes):
+                if name in values:
+                    return values[name]
+        known = ", ".join([*self.outputs, *self.slopes, *self.unknowns])
+        raise AttributeError(f"{name!r} is not part of this solution; it holds {known}")
+
+    def __getitem__(self, name: str) -> Array:
+        try:
+            return self.__getattr__(name)
+        except AttributeError as error:
+            raise UnknownNameError(
+                f"solution[{name!r}]", str(error), "use one of these names"
+            ) from error
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the grid."""
+        return self.status.shape
+
+    @property
+    def converged(self) -> bool:
+        """Whether every point converged."""
+        return bool(np.all(self.status == Status.CONVERGED))
+
+    def check(self) -> "Solution":
+        """Return the solution itself, or raise if any point did not converge.
+
+        Raises:
+            NotConvergedError: with the number of failed points, the first one and its remedy.
+        """
+        failed = np.argwhere(self.status != Status.CONVERGED)
+        if not len(failed):
+            return self
+        index = tuple(int(i) for i in failed[0])
+        status = Status(int(self.status[index]))
+        at = ", ".join(f"{k}={v[index]:g}" for k, v in self.controls.items())
+        raise NotConvergedError(
+            f"{self.name} on {self.status.size} points",
+            f"{len(failed)} did not converge, the first at index {index} ({at}): {status.cause}",
+            status.remedy,
+        )
+
+    def __repr__(self) -> str:
+        counts = [
+            f"{int(np.sum(self.status == s))} {s.name.lower()}"
+            for s in Status
+            if np.any(self.status == s)
+        ]
+        head = f"Solution({self.name}, shape {self.shape}: {', '.join(counts)}; key {self.key})"
+        rows = [head]
+        for name, values in self.outputs.items():
+            finite = values[np.isfinite(values)]
+            if not finite.size:
+                rows.append(f"  {name:12s} no finite value")
+            elif self.shape == ():
+                rows.append(
+                    f"  {name:12s} {float(values):.15g}  (+/- {float(self.error[name]):.1g})"
+                )
+            else:
+                rows.append(
+                    f"  {name:12s} {finite.min():.6g} .. {finite.max():.6g}"
+                    f"  (largest error {np.nanmax(self.error[name]):.1g})"
+                )
+        finite = self.residual[np.isfinite(self.residual)]
+        if finite.size:
+            rows.append(f"  {'residual':12s} <= {finite.max():.1g}, steps <= {self.steps.max()}")
+        return "\n".join(rows)
