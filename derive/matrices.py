@@ -111,7 +111,6 @@ def gaussian(
         complex: whether entries are complex; then write ``.H``, never ``.T``.
 
     Example:
-        >>> from derive.matrices import dims
         >>> n, d = dims("n d")
         >>> (gaussian("X", d, n, 1/n) * gaussian("X", d, n, 1/n).T).shape
         (d, d)
@@ -151,7 +150,7 @@ def commuting(names: str, dim: object, joint: SpectralMeasure) -> tuple[Covarian
         joint: joint spectral measure.
 
     Example:
-        >>> from derive.matrices import dims
+        >>> from derive.spectral_measure import atoms
         >>> d, = dims("d")
         >>> commuting("Sigma Theta", d, atoms([(1, 2), (4, 1)]))
         (Sigma, Theta)
@@ -208,7 +207,6 @@ def quadratic(u: Vector, expr: object, v: Vector | None = None) -> Expr:
     Two different vectors are taken orthogonal in law (independent directions): the limit is 0.
 
     Example:
-        >>> from derive.matrices import dims
         >>> d, = dims("d")
         >>> quadratic(vector("u", d, square=3), eye(d))
         3

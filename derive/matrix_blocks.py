@@ -68,6 +68,7 @@ def block(rows: Sequence[Sequence[object]]) -> Formula:
         ShapeError: if the blocks of a row or of a column do not fit; the block is named.
 
     Example:
+        >>> from derive.matrices import dims, eye
         >>> n, p = dims("n p")
         >>> block([[eye(n), 0], [0, eye(p)]]).shape
         (n + p, n + p)

@@ -50,7 +50,8 @@ def _derivative(node: Formula, symbol: Symbol) -> Formula:
         rows = (Tuple(*(_derivative(b, symbol) for b in row)) for row in node.args)
         return Blocks(*rows)
     if isinstance(node, Part):
-        return Part(_derivative(node.args[0], symbol), *node.args[1:])
+        inner = _derivative(node.args[0], symbol)
+        return Zero(*node.shape) if isinstance(inner, Zero) else Part(inner, *node.args[1:])
     return Zero(*node.shape)
 
 
