@@ -88,7 +88,7 @@ class Activation:
 
     @cached_property
     def parity(self) -> str | None:
-        """ "even" or "odd" where proved, else None."""
+        """The parity, "even" or "odd", where it is proved; else None."""
         return parity(self.expr, z)
 
     def mean(self, variance: Number = 1) -> Value:

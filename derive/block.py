@@ -96,8 +96,13 @@ def forward(
     return tuple(out), derivative
 
 
+def symbols_of(expr: Expr) -> list[Symbol]:
+    """Return the free symbols of an expression in a fixed order."""
+    return sorted((s for s in expr.free_symbols if isinstance(s, Symbol)), key=str)
+
+
 def named(expr: Expr, name: str, lines: list[Line]) -> Expr:
-    """Append ``name = expr`` and return the symbol; symbols and numbers are returned as they are."""
+    """Append ``name = expr`` and return the symbol; symbols and numbers return as they are."""
     if expr.is_Symbol or expr.is_Number:
         return expr
     symbol = fresh(name)
@@ -108,7 +113,7 @@ def named(expr: Expr, name: str, lines: list[Line]) -> Expr:
 def chain(expr: Expr, derivative: Mapping[Symbol, Expr]) -> Expr:
     """Return the derivative of one expression by the chain rule, given those of its symbols."""
     total: Expr = Integer(0)
-    for arg in sorted(expr.free_symbols, key=str):
+    for arg in symbols_of(expr):
         d = derivative.get(arg, Integer(0))
         if d != 0:
             total += expr.diff(arg) * d
@@ -116,7 +121,7 @@ def chain(expr: Expr, derivative: Mapping[Symbol, Expr]) -> Expr:
 
 
 def magnitude(expr: Expr) -> Expr:
-    """Return the sum of the absolute values of the terms of a sum: what its rounding scales with."""
+    """Return the sum of the absolute values of the terms: what rounding scales with."""
     return Add(*(Abs(term) for term in Add.make_args(expr)))
 
 
@@ -148,7 +153,7 @@ def error_of(expr: Expr, errors: Mapping[Symbol, Expr], unit: Expr) -> Expr:
     """Return the first-order rounding bound of one expression, given those of its symbols."""
     weight = Integer(1 + count_ops(expr))
     total: Expr = unit * weight * magnitude(expr) if expr.free_symbols else Integer(0)
-    for arg in sorted(expr.free_symbols, key=str):
+    for arg in symbols_of(expr):
         e = errors.get(arg, Integer(0))
         if e != 0:
             total += Abs(expr.diff(arg)) * e

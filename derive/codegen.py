@@ -1,8 +1,8 @@
 """Printers: one Program, several targets.
 
 Stage: Programs in, source text out; nothing is executed here. Every user symbol is renamed
-(``c_`` controls, ``u_`` unknowns, ``v_`` lines, ``K_`` constants), so that no name can clash with the
-surrounding code. Constants are not printed by the blocks: each target supplies them as globals.
+(``c_`` controls, ``u_`` unknowns, ``v_`` lines, ``K_`` constants), so that no name can clash with
+the surrounding code. Constants are not printed by the blocks: each target supplies them as globals.
 
 Targets: ``ScalarPrinter`` writes Python over the ``math`` module in the subset that Numba compiles
 for CPU and CUDA; ``MpmathPrinter`` writes the same lines for mpmath at any precision.
@@ -54,7 +54,7 @@ class BlockPrinter(CodePrinter):
     _print_Half = _print_Rational
     _print_One = _print_Zero = _print_NegativeOne = _print_Integer
 
-    def _print_Pow(self, expr: Any) -> str:
+    def _print_Pow(self, expr: Any, rational: bool = False) -> str:
         base, exponent = expr.as_base_exp()
         text = self.parenthesize(base, 100)
         if exponent == -1:
@@ -71,6 +71,7 @@ class BlockPrinter(CodePrinter):
         return f"{text}**({self._print(exponent)})"
 
     def parenthesize(self, item: Any, level: int, strict: bool = False) -> str:
+        """Print an operand, in parentheses unless it is a name or a call."""
         text = self._print(item)
         return text if item.is_Symbol and level >= 100 else self._wrapped(item, level, text)
 

@@ -41,7 +41,7 @@ def exact_number(value: object) -> Expr:
         return Rational(fraction.numerator, fraction.denominator)
     if isinstance(value, Fraction):
         return Rational(value.numerator, value.denominator)
-    expr = sympify(value, strict=True)
+    expr: Expr = sympify(value, strict=True)
     if expr.is_finite is False or expr.has(nan):
         raise RangeError(f"number {expr}", "not finite", "give a finite number")
     return expr

@@ -17,8 +17,8 @@ network are built here, from the two ends:
   .. math:: k_l = a_l k_{l-1} (1 - \alpha h_l / \gamma_l), \qquad
             h_l = h_{l-1} + \frac{b_l}{a_l k_{l-1}}, \qquad \lambda = k_L (1 - h_L).
 
-Conventions: estimator min sum_i (y_i - theta.phi_i/sqrt(p))^2 + lam |theta|^2, resolvents normalised
-by p; m = <(X^T X/p + lam)^-1>; E_test includes the noise of a fresh label.
+Conventions: estimator min sum_i (y_i - theta.phi_i/sqrt(p))^2 + lam |theta|^2, resolvents
+normalised by p; m = <(X^T X/p + lam)^-1>; E_test includes the noise of a fresh label.
 Sources: arXiv:2402.13999 and arXiv:2302.00401; the explicit forms and the signs of every term are
 derived here (worked derivation: ``derivations/deep_features``).
 """

@@ -23,7 +23,17 @@ from dataclasses import dataclass, field
 
 from sympy import Abs, Add, Expr, Integer, Max, Min, Symbol, srepr
 
-from derive.block import Block, Line, chain, error_of, forward, magnitude, named, running_error
+from derive.block import (
+    Block,
+    Line,
+    chain,
+    error_of,
+    forward,
+    magnitude,
+    named,
+    running_error,
+    symbols_of,
+)
 from derive.errors import NotSupportedError
 from derive.rewrite import Log
 from derive.symbols import Quantity
@@ -236,7 +246,7 @@ class _Builder:
             unit = [Integer(int(i == j)) for i in range(self.n)]
             solve, column = self._solve(rows, A, slope, unit, f"c{j}")
             lines.extend(solve)
-            seeds = dict(zip(self.x, column, strict=True))
+            seeds: dict[Symbol, Expr] = dict(zip(self.x, column, strict=True))
             moved, rate = forward(self.base, seeds, f"c{j}")
             lines.extend(moved)
             x_error = [e + Abs(c) * scales[j] for e, c in zip(x_error, column, strict=True)]
@@ -261,7 +271,8 @@ class _Builder:
         defects = [chain(e.residual, rate) for e in self.system.equations]
         solve, step = self._solve(rows, A, slope, defects, "p")
         lines.extend(solve)
-        seeds = {self.control: Integer(1), **dict(zip(self.x, step, strict=True))}
+        seeds: dict[Symbol, Expr] = {self.control: Integer(1)}
+        seeds.update(zip(self.x, step, strict=True))
         total, rate = forward(self.base, seeds, "q")
         lines.extend(total)
         derivatives = [chain(e, rate) for e in self.system.outputs.values()]
@@ -271,4 +282,6 @@ class _Builder:
 
 def _spread(expr: Expr, rate: Mapping[Symbol, Expr]) -> Expr:
     """Sum of the absolute contributions to a derivative."""
-    return Add(*(Abs(expr.diff(s) * rate[s]) for s in expr.free_symbols if rate.get(s, 0) != 0))
+    return Add(
+        *(Abs(expr.diff(s) * rate[s]) for s in symbols_of(expr) if rate.get(s, Integer(0)) != 0)
+    )

@@ -4,14 +4,23 @@ Stage: between functionals and Programs. A ``System`` is closed and balanced by 
 definitions are straight-line code (``derive.block``); operations return new Systems and log steps.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sympy import Expr, Integer, Symbol, latex
 
-from derive.block import Line, chain
+from derive.block import Line, chain, symbols_of
+from derive.eliminate import Relation, eliminate
+from derive.errors import (
+    NotClosedError,
+    NotSupportedError,
+    RangeError,
+    UnbalancedError,
+    UnknownNameError,
+)
+from derive.exact import Number, exact_number
 from derive.latex import aligned, output_latex
-from derive.errors import NotClosedError, NotSupportedError, UnbalancedError, UnknownNameError
 from derive.provenance import Source
 from derive.rewrite import Log, Step, size
 from derive.symbols import Quantity
@@ -109,7 +118,7 @@ class System:
         depends = self.dependencies()
         used: set[Symbol] = set()
         for equation in self.equations:
-            for s in equation.residual.free_symbols:
+            for s in symbols_of(equation.residual):
                 used |= depends.get(s, {s})
         return used
 
@@ -130,7 +139,7 @@ class System:
         depends: dict[Symbol, set[Symbol]] = {}
         for symbol, expr in self.definitions:
             rests: set[Symbol] = set()
-            for s in expr.free_symbols:
+            for s in symbols_of(expr):
                 rests |= depends.get(s, {s})
             depends[symbol] = rests
         return depends
@@ -156,7 +165,7 @@ class System:
         depends = self.dependencies()
         for i, equation in enumerate(self.equations[:-1]):
             rests: set[Symbol] = set()
-            for s in equation.rhs.free_symbols:
+            for s in symbols_of(equation.rhs):
                 rests |= depends.get(s, {s})
             if equation.lhs != self.unknowns[i + 1] or rests & set(self.unknowns[i + 1 :]):
                 return False
@@ -244,6 +253,55 @@ class System:
             f"System({self.name}: {n} equation{'s' * (n != 1)}, "
             f"{n} unknown{'s' * (n != 1)}: {names}; controls {controls})"
         )
+
+    def polynomial(
+        self,
+        output: str = "m",
+        closing: str = "lam",
+        values: Mapping[str, Number | Sequence[Number]] | None = None,
+    ) -> Relation:
+        """Eliminate all unknowns of a triangular, rational system: P(output, control) = 0.
+
+        Args:
+            output: name of an output.
+            closing: the control on the closing left side.
+            values: exact values for other controls, groups and constants; the rest stays symbolic.
+
+        Raises:
+            NotSupportedError: if the system is coupled or not rational.
+            UnknownNameError: a value or an output of an unknown name.
+            RangeError: a value out of its range, or not rational.
+        """
+        if output not in self.outputs:
+            known = ", ".join(self.outputs)
+            raise UnknownNameError(f"output {output!r}", f"the outputs are {known}", "use one")
+        control = self.control(closing)
+        fixed = self._exact_values(values or {})
+        lines = [(s, e.xreplace(fixed)) for s, e in self.triangular_lines()]
+        return eliminate(
+            lines,
+            (control, self.equations[-1].rhs.xreplace(fixed)),
+            (Symbol(output), self.outputs[output].xreplace(fixed)),
+            self.unknowns[0],
+            self.log,
+        )
+
+    def _exact_values(self, values: Mapping[str, Any]) -> dict[Symbol, Expr]:
+        flat: dict[str, Any] = {}
+        for name, value in values.items():
+            names = self.groups.get(name)
+            flat |= dict(zip(names, value, strict=True)) if names else {name: value}
+        symbols = {s.name: s for s in (*self.controls, *(s for s, _ in self.constants))}
+        out: dict[Symbol, Expr] = {}
+        for name, value in flat.items():
+            if name not in symbols:
+                known = ", ".join(symbols)
+                raise UnknownNameError(f"value of {name!r}", f"known names: {known}", "use one")
+            number = exact_number(value)
+            if not number.is_Rational:
+                raise RangeError(f"{name} = {number}", "not rational", "give an exact rational")
+            out[symbols[name]] = number
+        return out
 
     def latex(self) -> str:
         """Return the definitions, equations and outputs as one LaTeX ``aligned`` block."""

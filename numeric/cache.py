@@ -1,8 +1,8 @@
 """Generated source on disk: one file per content, first writer wins.
 
-Stage: below ``compiled``. A source text is stored in ``<cache>/<key>/kernel.py`` where the key hashes
-the text and everything that changes machine code, and is imported from there, so that Numba's own
-disk cache works and a second process starts warm.
+Stage: below ``compiled``. A source text is stored in ``<cache>/<key>/kernel.py`` where the key
+hashes the text and everything that changes machine code, and is imported from there, so that
+Numba's own disk cache works and a second process starts warm.
 """
 
 import hashlib

@@ -1,7 +1,8 @@
 """Programs to machine code: compile, broadcast, solve.
 
-Stage: a System or Program in, an ``Evaluator`` out; calling it returns a ``Solution``. The generated
-file holds the blocks of the program and the driver of ``numeric.newton``; it is cached by content.
+Stage: a System or Program in, an ``Evaluator`` out; calling it returns a ``Solution``. The
+generated file holds the blocks of the program and the driver of ``numeric.newton``; it is cached by
+content.
 """
 
 import threading
@@ -24,7 +25,7 @@ from numeric.newton import driver_source, row_names
 from numeric.solution import Solution, Status
 
 LIMIT = 1e-20
-"""A control whose range includes zero is taken here when it is exactly zero: the limit from above."""
+"""A slope control that is exactly zero is taken here: the limit from above."""
 _DIVERGES = 1e8
 """Outputs beyond this at ``LIMIT`` scale as a negative power of the control, and are infinite."""
 

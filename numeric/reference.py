@@ -115,8 +115,7 @@ def _solve(program: Program, controls: Mapping[str, Any], dps: int, digits: int)
     out |= dict(zip(names, slopes[: len(outputs)], strict=True))
     if at_limit:
         big = limit ** mp.mpf("-0.4")
-        out = {k: (mp.sign(v) * mp.inf if abs(v) > big else v) for k, v in out.items()}
-        return out
+        return {k: (mp.sign(v) * mp.inf if abs(v) > big else v) for k, v in out.items()}
     return out | dict(zip(program.unknowns, x, strict=True))
 
 

@@ -3,9 +3,9 @@ r"""Deep random features: the declaration, and its equations on two routes.
 Stage: activations, target and input spectrum in; a frozen ``DeepFeatures`` that the theory and the
 experiment both read. ``DeepFeatures.system(route)`` returns a System.
 
-Setting: inputs x ~ N(0, Omega_0) in dimension d, features phi(x) = s_L(W_L s_{L-1}(... W_1 x)) with
-independent W_l of variance 1/k_{l-1}, labels y = theta.phi_*(x)/sqrt(k) + noise, ridge regression on
-phi(x)/sqrt(p). All dimensions grow together: alpha = n/d, gamma_l = k_l/d.
+Setting: inputs x ~ N(0, Omega_0) in dimension d, features phi(x) = s_L(W_L s_{L-1}(... W_1 x))
+with independent W_l of variance 1/k_{l-1}, labels y = theta.phi_*(x)/sqrt(k) + noise, ridge
+regression on phi(x)/sqrt(p). All dimensions grow together: alpha = n/d, gamma_l = k_l/d.
 Source: arXiv:2402.13999, arXiv:2302.00401; see ``derive.layers`` for the equations.
 """
 
