@@ -25,7 +25,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,6 +32,7 @@ from scipy.linalg import eigh
 from sympy import Expr
 
 from derive.errors import RangeError, ShapeError
+from derive.theory.deep_features import DeepFeatures, SharedLayer
 from numeric.experiments.elementwise import apply
 from numeric.experiments.sampling import Job, Simulation, carry_over, generator, run
 
@@ -40,25 +40,6 @@ Array = NDArray[np.float64]
 OUTPUTS = ("m", "E_test", "E_train")
 TEST_INPUTS_PER_DIMENSION = 4  # enough for the spread of a draw to come from the network
 CHUNK_ENTRIES = 2**21  # 16 MB per layer and chunk of inputs
-
-
-class Declaration(Protocol):
-    """What is read from a declaration (``derive.theory.deep_features.DeepFeatures``)."""
-
-    @property
-    def target(self) -> Any:
-        """Linear, or with ``level`` (shared layer), or with ``layer_functions`` of its own."""
-
-    @property
-    def spectrum(self) -> Any:
-        """(eigenvalue, weight) atoms of the input covariance."""
-
-    @property
-    def signal(self) -> Any:
-        """Variance of the entries of theta."""
-
-    def layer_functions(self) -> tuple[Expr, ...]:
-        """Activation of each layer, as an expression in ``z``."""
 
 
 @dataclass(frozen=True)
@@ -312,7 +293,7 @@ def _weights(d: int, widths: Sequence[int], rng: np.random.Generator) -> tuple[A
 
 
 def simulate(  # noqa: PLR0913 - the controls of the model and of the run, all keyword-only
-    model: Declaration,
+    model: DeepFeatures,
     *,
     alpha: ArrayLike,
     gamma: float | Sequence[float],
@@ -371,18 +352,18 @@ def simulate(  # noqa: PLR0913 - the controls of the model and of the run, all k
 
 
 def _plan(
-    model: Declaration, gamma: tuple[float, ...], lam: Array, noise: float, seed: int
+    model: DeepFeatures, gamma: tuple[float, ...], lam: Array, noise: float, seed: int
 ) -> Plan:
     if not (np.isfinite(noise) and noise >= 0):
         raise RangeError(f"noise = {noise}", "out of range", "give a variance >= 0")
     target = model.target
-    target_layers = target.layer_functions() if hasattr(target, "layer_functions") else ()
+    target_layers = model.target_functions()
     return Plan(
         layers=model.layer_functions(),
         gamma=gamma,
-        target_layers=tuple(target_layers),
+        target_layers=target_layers,
         target_gamma=(1.0,) * len(target_layers),
-        level=getattr(target, "level", 0),
+        level=target.level if isinstance(target, SharedLayer) else 0,
         spectrum=tuple((float(value), float(weight)) for value, weight in model.spectrum),
         signal=float(model.signal),
         noise=float(noise),
@@ -408,12 +389,13 @@ def _positive(name: str, value: ArrayLike) -> Array:
     return array
 
 
-def _widths(model: Declaration, gamma: float | Sequence[float]) -> tuple[float, ...]:
+def _widths(model: DeepFeatures, gamma: float | Sequence[float]) -> tuple[float, ...]:
     widths = tuple(np.atleast_1d(_positive("gamma", gamma)).tolist())
-    depth = len(model.layer_functions())
-    if len(widths) != depth:
+    if len(widths) != model.depth:
         raise ShapeError(
-            f"gamma = {gamma}", f"{len(widths)} widths for {depth} layers", "give one per layer"
+            f"gamma = {gamma}",
+            f"{len(widths)} widths for {model.depth} layers",
+            "give one per layer",
         )
     return widths
 

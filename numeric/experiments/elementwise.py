@@ -109,7 +109,7 @@ def _numbers_first(expression: Expr) -> Node:
 def _constants(node: Node) -> Node:
     if node.is_Number or node in (sympy.true, sympy.false):
         return node
-    if not node.has(z) and isinstance(node, Expr):
+    if z not in node.free_symbols and isinstance(node, Expr):
         return sympy.Float(float(node))
     return node.func(*map(_constants, node.args)) if node.args else node
 
