@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flint import acb, arb
-from sympy import Basic, Integer, Rational, S, exp
+from sympy import Basic, Integer, Rational, S, cosh, erf, exp, sin
 
 Rule = Callable[[list[Any], bool], Any]
 Chooser = Callable[[Any], tuple[Rule, tuple[Basic, ...]]]
@@ -71,6 +71,17 @@ def _extremum(name: str) -> Chooser:
     return lambda node: (rule, node.args)
 
 
+def _add(node: Any) -> tuple[Rule, tuple[Basic, ...]]:
+    """Sums; ``1 + erf(u)`` is taken as one function, which keeps its digits in the tail."""
+    if len(node.args) == 2 and S.One in node.args:
+        other = node.args[1] if node.args[0] == S.One else node.args[0]
+        if isinstance(other, erf):
+            return (lambda v, analytic: (-v[0]).erfc()), other.args
+        if isinstance(-other, erf):
+            return (lambda v, analytic: v[0].erfc()), (-other).args
+    return _total, node.args
+
+
 def _total(v: list[Any], analytic: bool) -> acb:
     result = v[0]
     for term in v[1:]:
@@ -89,7 +100,18 @@ def _log(node: Any) -> tuple[Rule, tuple[Basic, ...]]:
     inner = softplus_argument(node.args[0])
     if inner is not None:
         return _softplus, (inner,)
+    if isinstance(node.args[0], cosh):
+        return _log_cosh, node.args[0].args
     return (lambda v, analytic: v[0].log(analytic=analytic)), node.args
+
+
+def _log_cosh(v: list[Any], analytic: bool) -> acb:
+    """Log cosh u, tight on wide balls of either sign."""
+    u = v[0]
+    if not (u.real > 0 or u.real < 0):
+        return u.cosh().log(analytic=analytic)
+    u = u if u.real > 0 else -u
+    return u + ((1 + (-2 * u).exp()) / 2).log(analytic=analytic)
 
 
 def softplus_argument(node: Any) -> Basic | None:
@@ -119,21 +141,25 @@ def _logistic(v: list[Any], analytic: bool) -> acb:
 
 
 def _mul(node: Any) -> tuple[Rule, tuple[Basic, ...]]:
-    """Products; ``exp(u)/(1 + exp(u))`` is taken as one function, for tightness."""
+    """Products; ``exp(u)/(1 + exp(u))`` and ``sin(u)/u`` are taken as one function."""
     for factor in node.args:
         if factor.is_Pow and factor.exp == S.NegativeOne:
             u = softplus_argument(factor.base)
             if u is not None and exp(u) in node.args:
                 rest = node.func(*[a for a in node.args if a not in (factor, exp(u))])
                 return (lambda v, a: v[1] * _logistic(v[:1], a)), (u, rest)
+        if isinstance(factor, sin) and 1 / factor.args[0] in node.args:
+            rest = node.func(*[a for a in node.args if a not in (factor, 1 / factor.args[0])])
+            return (lambda v, a: v[1] * v[0].sinc()), (factor.args[0], rest)
     return _product, node.args
 
 
 def power(node: Any) -> tuple[Rule, tuple[Basic, ...]]:
     """Return the rule of a power, by the kind of its exponent."""
     base, exponent = node.args
-    if exponent == S.NegativeOne and softplus_argument(base) is not None:
-        return (lambda v, analytic: _logistic([-v[0]], analytic)), (softplus_argument(base),)
+    inner = softplus_argument(base)
+    if exponent == S.NegativeOne and inner is not None:
+        return (lambda v, analytic: _logistic([-v[0]], analytic)), (inner,)
     if isinstance(exponent, Integer):
         n = int(exponent)
         if n < 0:
@@ -223,7 +249,7 @@ def _swapped(decide: Callable[[arb], bool | None]) -> Chooser:
 
 
 functions: dict[str, Chooser] = {
-    "Add": lambda node: (_total, node.args),
+    "Add": _add,
     "Mul": _mul,
     "exp": _plain(acb.exp),
     "log": _log,

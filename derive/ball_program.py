@@ -190,7 +190,7 @@ def _rule(node: Basic) -> tuple[Rule, tuple[Basic, ...]]:
     if getattr(node, "is_Pow", False):
         return power(node)
     if getattr(node, "is_Piecewise", False):
-        pairs = list(node.args)
+        pairs: list[Any] = list(node.args)
         flat = [part for pair in pairs for part in pair.args]
         if Or(*[pair.args[1] for pair in pairs]) == true:
             flat[-1] = true

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeAlias
 
 from flint import acb, arb, fmpq, fmpz
 from mpmath import mp, mpf
@@ -17,6 +17,7 @@ from sympy import Expr, sympify
 from derive.ball_program import Evaluation, working_precision
 from derive.errors import NotConvergedError, ParseError, RangeError
 
+Text: TypeAlias = str
 _LOG2_10 = math.log2(10)
 _GUARD_BITS = 24
 _LARGEST_EXPONENT = 2**22
@@ -44,10 +45,10 @@ class Ball:
     mid: Fraction
     rad: Fraction = Fraction(0)
     rigorous: bool = True
-    reason: str = ""
+    reason: Text = ""
 
     @classmethod
-    def from_arb(cls, value: arb, reason: str = "") -> "Ball":
+    def from_arb(cls, value: arb, reason: Text = "") -> "Ball":
         """Return the ball of a python-flint number; not rigorous if a reason is given.
 
         Raises:
@@ -70,7 +71,7 @@ class Ball:
             return 0
         return max(0, _floor_log10(abs(self.mid) / self.rad))
 
-    def str(self, n: int = 15) -> str:
+    def str(self, n: int = 15) -> Text:
         """Return at most n significant digits, never more than the ball has.
 
         Accuracy: the number differs from what is printed by less than one unit of the last digit.
@@ -126,10 +127,10 @@ class Ball:
         except OverflowError:
             return math.copysign(math.inf, self.mid)
 
-    def __str__(self) -> str:
+    def __str__(self) -> Text:
         return self.str()
 
-    def __repr__(self) -> str:
+    def __repr__(self) -> Text:
         return self.str() if self.rigorous else f"{self.str()} (not proved)"
 
 
@@ -139,8 +140,8 @@ def _ball(value: Any) -> Ball:
 
 def _exact(value: Any) -> Fraction:
     if isinstance(value, mpf):
-        mantissa, exponent = value.man_exp
-        return Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+        negative, mantissa, exponent, _ = value._mpf_
+        return Fraction((-1) ** negative * int(mantissa)) * Fraction(2) ** int(exponent)
     if hasattr(value, "p") and hasattr(value, "q"):
         return Fraction(int(value.p), int(value.q))
     return Fraction(value)

@@ -14,12 +14,11 @@ derivative in ``rho``.
 from collections.abc import Callable
 from typing import Any
 
-from flint import acb, arb, ctx
-from mpmath import mp
+from flint import arb
 from sympy import (
     Expr,
-    Float,
     Function,
+    Heaviside,
     Integer,
     Max,
     Min,
@@ -36,7 +35,14 @@ from sympy import (
 from sympy.core.function import ArgumentIndexError
 from sympy.core.sorting import default_sort_key
 
-from derive.errors import NotConvergedError, RangeError
+from derive.bivariate_balls import (
+    conditional_ball,
+    density_ball,
+    digits,
+    orthant_ball,
+    owens_ball,
+)
+from derive.errors import RangeError
 
 HALF = S.Half
 
@@ -73,8 +79,12 @@ def phi2(h: Any, k: Any, rho: Any) -> Expr:
     h, k, rho = S(h), S(k), S(rho)
     if h.is_infinite or k.is_infinite:
         return S.Zero
-    square = h**2 - 2 * rho * h * k + k**2
-    return exp(-square / (2 * (1 - rho) * (1 + rho))) / (2 * pi * q(rho))
+    return _bell(h, k, rho) / (2 * pi * q(rho))
+
+
+def _bell(h: Expr, k: Expr, rho: Expr) -> Expr:
+    """Return the density over its value at the origin."""
+    return exp(-(h**2 - 2 * rho * h * k + k**2) / (2 * (1 - rho) * (1 + rho)))
 
 
 def q(rho: Any) -> Expr:
@@ -87,6 +97,11 @@ def _real(name: str, *values: Expr) -> None:
     for value in values:
         if value.is_extended_real is False and value is not S.NaN:
             raise RangeError(f"{name} at {value}", "not real", "give real arguments")
+
+
+def _correlation(rho: Expr) -> None:
+    if rho.is_number and (abs(rho) - 1).is_extended_positive:
+        raise RangeError(f"correlation {rho}", "outside [-1, 1]", "give -1 <= rho <= 1")
 
 
 class _Continuous(Function):
@@ -168,10 +183,10 @@ class owens_t(_Continuous):  # noqa: N801  (a function, named like those of SymP
         return self.points[1].is_extended_nonnegative
 
     def _eval_evalf(self, prec: int) -> Expr | None:
-        return _digits(self, prec, _owens_ball)
+        return digits(self.points, prec, owens_ball)
 
     def _ball(self, evaluate: Callable[[Expr], arb], prec: int) -> arb:
-        return _owens_ball(*(evaluate(x) for x in self.points))
+        return owens_ball(*(evaluate(x) for x in self.points))
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         h, a = (printer._print(x) for x in self.points)
@@ -208,8 +223,7 @@ class bivariate_normal(_Continuous):  # noqa: N801  (as above)
         _real("bivariate_normal", h, k, rho)
         if S.NaN in (h, k, rho):
             return S.NaN
-        if rho.is_number and (abs(rho) - 1).is_extended_positive:
-            raise RangeError(f"correlation {rho}", "outside [-1, 1]", "give -1 <= rho <= 1")
+        _correlation(rho)
         if S.NegativeInfinity in (h, k):
             return S.Zero
         if S.Infinity in (h, k):
@@ -242,14 +256,128 @@ class bivariate_normal(_Continuous):  # noqa: N801  (as above)
         return self._eval_is_extended_real()
 
     def _eval_evalf(self, prec: int) -> Expr | None:
-        return _digits(self, prec, _phi2_ball)
+        return digits(self.points, prec, orthant_ball)
 
     def _ball(self, evaluate: Callable[[Expr], arb], prec: int) -> arb:
-        return _phi2_ball(*(evaluate(x) for x in self.points))
+        return orthant_ball(*(evaluate(x) for x in self.points))
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         h, k, rho = (printer._print(x) for x in self.points)
         return rf"\Phi_{{2}}{'^{' + exp + '}' if exp else ''}\left({h}, {k}; {rho}\right)"
+
+
+class conditional_normal(_Continuous):  # noqa: N801  (as above)
+    r"""P(u < h given v = k) for unit normals u, v of correlation ``rho``.
+
+    It is ``Phi((h - rho*k)/sqrt(1 - rho**2))``, with the step function at rho = ±1 (one half where
+    it jumps), so that kernels keep a value on the exact diagonal. ``rewrite(erf)`` writes it out.
+
+    Example:
+        >>> from derive.symbols import rho
+        >>> conditional_normal(2, 1, 1), conditional_normal(0, 0, rho)
+        (1, 1/2)
+        >>> conditional_normal(2, 1, rho).rewrite(erf)
+        erf(sqrt(2)*(2 - rho)/(2*sqrt((1 - rho)*(rho + 1))))/2 + 1/2
+    """
+
+    nargs = 3
+
+    @classmethod
+    def eval(cls, h: Expr, k: Expr, rho: Expr) -> Expr | None:
+        """Return the value where the correlation is 0 or ±1, at infinity, and at the origin."""
+        _real("conditional_normal", h, k, rho)
+        if S.NaN in (h, k, rho):
+            return S.NaN
+        _correlation(rho)
+        if rho in (1, -1):
+            return Heaviside(h - rho * k, HALF)
+        if rho.is_zero or h.is_infinite:
+            return Phi(h)
+        return HALF if h.is_zero and k.is_zero else None
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        """Return the derivative in one of the three arguments."""
+        h, k, rho = self.points
+        slope = phi((h - rho * k) / q(rho)) / q(rho)
+        if argindex == 1:
+            return slope
+        if argindex == 2:
+            return -rho * slope
+        if argindex == 3:
+            return slope * (rho * h - k) / ((1 - rho) * (1 + rho))
+        raise ArgumentIndexError(self, argindex)
+
+    def _eval_rewrite_as_erf(self, h: Expr, k: Expr, rho: Expr, **hints: Any) -> Expr:
+        return Phi((h - rho * k) / q(rho))
+
+    def _eval_is_extended_nonnegative(self) -> bool | None:
+        return self._eval_is_extended_real()
+
+    def _eval_evalf(self, prec: int) -> Expr | None:
+        return digits(self.points, prec, conditional_ball)
+
+    def _ball(self, evaluate: Callable[[Expr], arb], prec: int) -> arb:
+        return conditional_ball(*(evaluate(x) for x in self.points))
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        h, k, rho = self.points
+        argument = printer._print((h - rho * k) / q(rho))
+        return rf"\Phi{'^{' + exp + '}' if exp else ''}\left({argument}\right)"
+
+
+class scaled_density(_Continuous):  # noqa: N801  (as above)
+    r"""``(1 - rho**2)*phi2(h, k, rho)``: the density times 1 - rho^2, which vanishes at rho = ±1.
+
+    Example:
+        >>> from derive.symbols import rho
+        >>> scaled_density(0, 0, rho), scaled_density(1, 2, 1)
+        (sqrt((1 - rho)*(rho + 1))/(2*pi), 0)
+    """
+
+    nargs = 3
+
+    @classmethod
+    def eval(cls, h: Expr, k: Expr, rho: Expr) -> Expr | None:
+        """Return the value at the origin and where the correlation is 0 or ±1."""
+        _real("scaled_density", h, k, rho)
+        if S.NaN in (h, k, rho):
+            return S.NaN
+        _correlation(rho)
+        if rho in (1, -1) or h.is_infinite or k.is_infinite:
+            return S.Zero
+        if rho.is_zero or (h.is_zero and k.is_zero):
+            return _bell(h, k, rho) * q(rho) / (2 * pi)
+        return cls(k, h, rho) if default_sort_key(h) > default_sort_key(k) else None
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        """Return the derivative in one of the three arguments."""
+        h, k, rho = self.points
+        density = phi2(h, k, rho)
+        if argindex == 1:
+            return (rho * k - h) * density
+        if argindex == 2:
+            return (rho * h - k) * density
+        if argindex == 3:
+            square = (h - rho * k) * (k - rho * h) / ((1 - rho) * (1 + rho))
+            return (square - rho) * density
+        raise ArgumentIndexError(self, argindex)
+
+    def _eval_rewrite_as_exp(self, h: Expr, k: Expr, rho: Expr, **hints: Any) -> Expr:
+        return _bell(h, k, rho) * q(rho) / (2 * pi)
+
+    def _eval_is_extended_nonnegative(self) -> bool | None:
+        return self._eval_is_extended_real()
+
+    def _eval_evalf(self, prec: int) -> Expr | None:
+        return digits(self.points, prec, density_ball)
+
+    def _ball(self, evaluate: Callable[[Expr], arb], prec: int) -> arb:
+        return density_ball(*(evaluate(x) for x in self.points))
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        h, k, rho = (printer._print(x) for x in self.points)
+        inner = rf"\left(1 - {rho}^{{2}}\right) \varphi_{{2}}\left({h}, {k}; {rho}\right)"
+        return rf"\left[{inner}\right]^{{{exp}}}" if exp else inner
 
 
 def phi2_by_owens_t(h: Any, k: Any, rho: Any) -> Expr:
@@ -272,103 +400,3 @@ def phi2_by_owens_t(h: Any, k: Any, rho: Any) -> Expr:
     first = owens_t(h, (k - rho * h) / (h * q(rho)))
     second = owens_t(k, (h - rho * k) / (k * q(rho)))
     return (Phi(h) + Phi(k)) / 2 - first - second - jump
-
-
-# --- digits -------------------------------------------------------------------------------------
-
-
-def _digits(value: _Continuous, prec: int, ball: Callable[..., arb]) -> Expr | None:
-    """Return ``prec`` correct bits of a function at real numbers, raising the working precision."""
-    points = []
-    for x in value.points:
-        number = x._to_mpmath(prec + 16, allow_ints=False)
-        if not isinstance(number, mp.mpf) or not mp.isfinite(number):
-            return None
-        sign, man, exponent, _ = number._mpf_
-        points.append(arb((-man if sign else man, exponent)))
-    found = refine(lambda: ball(*points), prec)
-    man, exponent = found.mid().man_exp()
-    with mp.workprec(prec):
-        return Float._new(mp.mpf((int(man), int(exponent)))._mpf_, prec)
-
-
-def refine(ball: Callable[[], arb], bits: int, limit: int = 1 << 16) -> arb:
-    """Return ``ball()`` at the first working precision that gives ``bits`` relative bits.
-
-    Raises:
-        NotConvergedError: if ``limit`` bits of working precision do not suffice.
-    """
-    work = bits + 24
-    while work <= limit:
-        with ctx.workprec(work):
-            found = ball()
-        if found.is_exact() or found.rel_accuracy_bits() >= bits:
-            return found
-        work *= 2
-    raise NotConvergedError(f"{bits} bits", f"working precision {limit} reached", "ask for less")
-
-
-def _ends(ball: arb) -> tuple[arb, arb]:
-    """Return exact numbers below and above every number of a ball."""
-    return (ball, ball) if ball.is_exact() else (ball.lower(), ball.upper())
-
-
-def _owens_ball(h: arb, a: arb) -> arb:
-    """Enclose T over balls: increasing in ``a``, and in ``|h|`` moving towards zero."""
-    if not (h.is_finite() and a.is_finite()):
-        return arb.nan()
-    near, far = arb(h.abs_lower()), arb(h.abs_upper())
-    low, high = _ends(a)
-    below = _owens_point(near if low < 0 else far, low)
-    if h.is_exact() and a.is_exact():
-        return below
-    return below.union(_owens_point(far if high < 0 else near, high))
-
-
-def _owens_point(h: arb, a: arb) -> arb:
-    """Enclose T at exact ``h >= 0`` and ``a``; |a| > 1 is mapped to 1/|a| first."""
-    if a < 0:
-        return -_owens_point(h, -a)
-    if a > 1:
-        one, two = (x / arb(2).sqrt() for x in (h, a * h))
-        tails = (one.erfc() + two.erfc()) / 4 - one.erfc() * two.erfc() / 4
-        return tails - _owens_integral(a * h, 1 / a)
-    return _owens_integral(h, a)
-
-
-def _owens_integral(h: arb, a: arb) -> arb:
-    half = acb(h * h / 2)
-
-    def integrand(x: acb, analytic: bool) -> acb:
-        return (-half * x * x).exp() / (1 + x * x)
-
-    return (-h * h / 2).exp() * acb.integral(integrand, 0, a).real / (2 * arb.pi())
-
-
-def _phi2_ball(h: arb, k: arb, rho: arb) -> arb:
-    """Enclose the probability over balls; it increases in each argument."""
-    if not (h.is_finite() and k.is_finite() and rho.is_finite()):
-        return arb.nan()
-    (h0, h1), (k0, k1), (r0, r1) = _ends(h), _ends(k), _ends(rho)
-    below = _phi2_point(h0, k0, r0)
-    if h.is_exact() and k.is_exact() and rho.is_exact():
-        return below
-    return below.union(_phi2_point(h1, k1, r1))
-
-
-def _phi2_point(h: arb, k: arb, rho: arb) -> arb:
-    """Enclose the probability at exact arguments: independence plus Price's integral in acos."""
-    cdf_h, cdf_k = ((-x / arb(2).sqrt()).erfc() / 2 for x in (h, k))
-    if rho >= 1:
-        return cdf_h.min(cdf_k)
-    if rho <= -1:
-        return (cdf_h - (k / arb(2).sqrt()).erfc() / 2).max(arb(0))
-    sign = 1 if rho >= 0 else -1
-    gap, product = acb((h - sign * k) ** 2 / 2), acb(sign * h * k)
-
-    def integrand(angle: acb, analytic: bool) -> acb:
-        sine = angle.sin()
-        return (-gap / (sine * sine) - product / (1 + angle.cos())).exp()
-
-    price = acb.integral(integrand, abs(rho).acos(), arb.pi() / 2).real / (2 * arb.pi())
-    return cdf_h * cdf_k + sign * price

@@ -2,7 +2,8 @@
 
 Stage: Programs in, source text out; nothing is executed here. Every user symbol is renamed
 (``c_`` controls, ``u_`` unknowns, ``v_`` lines, ``K_`` constants), so that no name can clash with
-the surrounding code. Constants are not printed by the blocks: each target supplies them as globals.
+the surrounding code. Constants are arguments like controls, so that a new activation on a known
+architecture needs no new code; only the rounding unit is a global, which each target supplies.
 
 Targets: ``ScalarPrinter`` writes Python over the ``math`` module in the subset that Numba compiles
 for CPU and CUDA; ``MpmathPrinter`` writes the same lines for mpmath at any precision.
@@ -11,7 +12,7 @@ for CPU and CUDA; ``MpmathPrinter`` writes the same lines for mpmath at any prec
 from collections.abc import Mapping
 from typing import Any
 
-from sympy import Expr, Symbol
+from sympy import Symbol
 from sympy.printing.codeprinter import CodePrinter
 from sympy.printing.precedence import precedence
 
@@ -182,11 +183,9 @@ def rename(program: Program) -> dict[Symbol, str]:
     return names
 
 
-def function(
-    name: str, block: Block, printer: BlockPrinter, globals_: frozenset[Symbol] = frozenset()
-) -> str:
-    """Print a block as a Python function of its inputs (less the globals), returning a tuple."""
-    args = ", ".join(printer.names[s] for s in block.inputs if s not in globals_)
+def function(name: str, block: Block, printer: BlockPrinter) -> str:
+    """Print a block as a Python function of its inputs (less ``UNIT``), returning a tuple."""
+    args = ", ".join(printer.names[s] for s in block.inputs if s != UNIT)
     lines = [f"def {name}({args}):"]
     lines += [f"    {printer.names[s]} = {printer.doprint(e)}" for s, e in block.lines]
     results = ", ".join(printer.doprint(e) for e in block.results)
@@ -194,14 +193,6 @@ def function(
 
 
 def module_source(program: Program, printer_type: type[BlockPrinter]) -> dict[str, str]:
-    """Print every block of a program; constants and the rounding unit are left to globals."""
+    """Print every block of a program as a function of controls, constants and unknowns."""
     printer = printer_type(rename(program))
-    globals_ = frozenset({UNIT, *(s for s, _ in program.constants)})
-    return {
-        name: function(name, block, printer, globals_) for name, block in program.blocks().items()
-    }
-
-
-def constant_names(program: Program) -> dict[str, Expr]:
-    """Return the global names that a target must supply, with their exact values."""
-    return {f"K_{s.name}": e for s, e in program.constants}
+    return {name: function(name, block, printer) for name, block in program.blocks().items()}

@@ -111,7 +111,7 @@ class _Rules:
         self.t = t
         self.evaluation = evaluation
 
-    def upper(self, f: Expr) -> Envelope | None:
+    def upper(self, f: Any) -> Envelope | None:
         if not f.has(self.t):
             return self._constant(f)
         if f == self.t:
@@ -129,7 +129,7 @@ class _Rules:
         smallest = arb(2) ** (-2 * self.evaluation.prec)
         return Envelope(_up(value).max(smallest)) if value.is_finite() else None
 
-    def _number(self, f: Expr) -> tuple[Fraction, Fraction] | None:
+    def _number(self, f: Any) -> tuple[Fraction, Fraction] | None:
         """Return bounds from below and above of a real constant; equal if it is rational."""
         if isinstance(f, Rational):
             return (Fraction(int(f.p), int(f.q)),) * 2
@@ -138,8 +138,8 @@ class _Rules:
 
     def _power(self, base: Expr, exponent: Expr) -> Envelope | None:
         if not isinstance(exponent, Rational):
-            bound = self.above(exponent * log(base)) if base.is_positive else None
-            return bound and bound.exponential()
+            above = self.above(exponent * log(base)) if base.is_positive else None
+            return None if above is None else above.exponential()
         k = Fraction(int(exponent.p), int(exponent.q))
         bound = self.upper(base) if k > 0 else self.reciprocal(base)
         return None if bound is None else bound ** abs(k)
@@ -159,8 +159,8 @@ class _Rules:
             return self.upper(argument)
         if name == "exp":
             real = argument.as_real_imag()[0] if argument.has(I) else argument
-            bound = self.above(real)
-            return bound and bound.exponential()
+            above = self.above(real)
+            return None if above is None else above.exponential()
         if name in ("sinh", "cosh"):
             return self.upper((exp(argument) + exp(-argument)) / 2)
         if name == "log":
@@ -173,7 +173,7 @@ class _Rules:
             )
         return None
 
-    def reciprocal(self, f: Expr) -> Envelope | None:
+    def reciprocal(self, f: Any) -> Envelope | None:
         """Bound 1/|f| from above."""
         if not f.has(self.t):
             return self._constant(1 / f)
@@ -182,7 +182,7 @@ class _Rules:
         if f.is_Pow and isinstance(f.exp, Rational):
             k = Fraction(int(f.exp.p), int(f.exp.q))
             bound = self.reciprocal(f.base) if k > 0 else self.upper(f.base)
-            return bound and bound ** abs(k)
+            return None if bound is None else bound ** abs(k)
         if isinstance(f, exp):
             return self.upper(exp(-f.args[0]))
         if isinstance(f, cosh | sinh):
@@ -207,7 +207,7 @@ class _Rules:
         start = (offset + 1) / slope
         return Envelope(_up(4 * arb(_fmpq(offset)).exp()), ZERO, -slope, ZERO, start)
 
-    def _sum_reciprocal(self, f: Expr) -> Envelope | None:
+    def _sum_reciprocal(self, f: Any) -> Envelope | None:
         """For a sum of nonnegative terms, 1/f is below the reciprocal of each of them."""
         if not f.is_Add or not all(term.is_nonnegative for term in f.args):
             return None

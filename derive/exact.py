@@ -6,6 +6,7 @@ and experiment alike.
 
 import math
 from fractions import Fraction
+from typing import Any
 
 from sympy import Expr, Rational, nan, sympify
 
@@ -41,7 +42,7 @@ def exact_number(value: object) -> Expr:
         return Rational(fraction.numerator, fraction.denominator)
     if isinstance(value, Fraction):
         return Rational(value.numerator, value.denominator)
-    expr: Expr = sympify(value, strict=True)
+    expr: Any = sympify(value, strict=True)
     if expr.is_finite is False or expr.has(nan):
         raise RangeError(f"number {expr}", "not finite", "give a finite number")
     return expr

@@ -26,6 +26,10 @@ class ExactField:
     forward: dict[Symbol, Expr]
     backward: dict[Symbol, Expr]
 
+    def rooted(self, expr: Expr) -> Expr:
+        """Return a scalar in the symbols of the field."""
+        return _rooted(expr, self.forward)
+
     def convert(self, expr: Expr) -> Any:
         """Return a scalar as an element of the field."""
         return self.domain.from_sympy(_rooted(expr, self.forward))

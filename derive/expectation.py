@@ -1,9 +1,11 @@
 r"""The Gaussian mean as an exact, unevaluated object.
 
-Stage: inside ``Value.expr`` wherever no closed form is known. ``Expectation`` prints, differentiates,
-substitutes, and knows its digits to any number: it joins ball arithmetic by ``_ball``.
+Stage: inside ``Value.expr`` wherever no closed form is known. ``Expectation`` prints,
+differentiates, substitutes, and knows its digits to any number: it joins ball arithmetic by
+``_ball``.
 """
 
+from functools import lru_cache
 from typing import Any
 
 from flint import arb
@@ -23,10 +25,12 @@ from sympy import (
 from derive import symbols
 from derive.ball_program import Evaluation
 from derive.balls import enclose
-from derive.errors import NotSupportedError, RangeError
+from derive.errors import DeriveError, NotSupportedError, RangeError
 from derive.gaussian_integral import gaussian_mean
-from derive.kinks import is_smooth
+from derive.kinks import is_smooth, parity
 from derive.value import Kind
+
+_ROUGH = 40
 
 
 class BoundSymbol(Symbol):
@@ -46,7 +50,8 @@ class BoundSymbol(Symbol):
         return self
 
     def _hashable_content(self) -> tuple[Any, ...]:
-        return (*super()._hashable_content(), self.level)
+        base: Any = super()
+        return (*base._hashable_content(), self.level)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return BoundSymbol, (self.level,)
@@ -83,12 +88,11 @@ class Expectation(Expr):
         '0.22954448653610986084'
     """
 
+    args: tuple[Any, ...]
     is_commutative = True
     is_finite = True
 
-    def __new__(
-        cls, f: Any, mean: Any = 0, variance: Any = 1, variable: Symbol = symbols.z
-    ) -> Expr:
+    def __new__(cls, f: Any, mean: Any = 0, variance: Any = 1, variable: Symbol = symbols.z) -> Any:
         """Bind the variable, or return f where there is nothing to average."""
         f, mean, variance = (sympify(x, strict=True) for x in (f, mean, variance))
         if variance.is_negative:
@@ -103,22 +107,22 @@ class Expectation(Expr):
         return Expr.__new__(cls, f, mean, variance, bound)
 
     @property
-    def function(self) -> Expr:
+    def function(self) -> Any:
         """F as an expression in ``variable``."""
         return self.args[0]
 
     @property
-    def mean(self) -> Expr:
+    def mean(self) -> Any:
         """Mean of the normal law."""
         return self.args[1]
 
     @property
-    def variance(self) -> Expr:
+    def variance(self) -> Any:
         """Variance of the normal law."""
         return self.args[2]
 
     @property
-    def variable(self) -> BoundSymbol:
+    def variable(self) -> Any:
         """The bound symbol."""
         return self.args[3]
 
@@ -146,8 +150,8 @@ class Expectation(Expr):
         return True if self.args[0].is_negative else None
 
     def _eval_is_zero(self) -> Any:
-        f, mean, _, bound = self.args
-        if mean.is_zero and is_odd(f, bound):
+        f, mean, variance, bound = self.args
+        if _vanishes(f, mean, variance, bound):
             return True
         return False if f.is_positive or f.is_negative else None
 
@@ -214,9 +218,17 @@ class Expectation(Expr):
         )
 
 
-def is_odd(f: Expr, variable: Symbol) -> bool:
-    """Return whether ``f(-z) == -f(z)`` by its structure; False means not proved."""
-    return bool((f.xreplace({variable: -variable}).doit() + f).expand() == 0)
+@lru_cache(maxsize=1024)
+def _vanishes(f: Expr, mean: Expr, variance: Expr, bound: Symbol) -> bool:
+    """Return whether the mean is proved zero: odd f, centred law, convergent integral."""
+    if not mean.is_zero or variance.free_symbols or parity(f, bound) != -1:
+        return False
+    low = Evaluation(_ROUGH)
+    try:
+        value = gaussian_mean(f, bound, mean, variance, low)
+    except DeriveError:
+        return False
+    return bool(value.is_finite() and not low.doubts)
 
 
 def kind(expr: Any) -> tuple[Kind, str]:

@@ -44,6 +44,7 @@ from derive.gaussian_moments import (
 from derive.gaussian_terms import Form, normal_form
 from derive.gaussian_tidy import assemble
 from derive.intervals import decided_sign
+from derive.parity import parity
 from derive.provenance import OWEN_1956, STEIN_1981, THIS, Source
 from derive.rewrite import Log, Step, size
 from derive.symbols import z
@@ -91,7 +92,7 @@ def expect(expr: Any, mean: Number = 0, variance: Number = 1, variable: Symbol =
         >>> expect(tanh(z) ** 2).reason
         'no rule for tanh(z) (nearest is erf)'
     """
-    f, m, r, x = _checked(expr, mean, variance, variable)
+    f, m, r, x = checked_input(expr, mean, variance, variable)
     try:
         value, log, conditions = _solve(f, m, r, x)
     except NoRuleError as error:
@@ -124,13 +125,16 @@ def closed_form(
         >>> closed_form(cos(2 * z))[0]
         exp(-2)
     """
-    f, m, r, x = _checked(expr, mean, variance, variable)
+    f, m, r, x = checked_input(expr, mean, variance, variable)
     value, log, _ = _solve(f, m, r, x)
     return value, log
 
 
 def _held(f: Expr, m: Expr, r: Expr, x: Symbol, reason: str) -> Value:
     """Return the unevaluated expectation."""
+    if m == 0 and parity(f, x) == "odd":
+        log = Log((Step("parity: the integrand is odd, the law even", "0"),))
+        return Value(S.Zero, Kind.CLOSED_FORM, "zero: the integrand is odd", log)
     held = Expectation(f, m, r, x)
     return Value(held, _kind(held), reason, Log((Step("keep the mean unevaluated", str(held)),)))
 
@@ -180,10 +184,15 @@ def _point_mass(measure: Measure, place: Expr, degree: int) -> Combination:
     return single(exponent, S.Zero, S.One, expand(factor.subs(x, place) / sqrt(2 * pi * r)))
 
 
-def _checked(
+def checked_input(
     expr: Any, mean: Any, variance: Any, variable: Symbol
 ) -> tuple[Expr, Expr, Expr, Symbol]:
-    """Return integrand, mean and variance with exact numbers, and the variable as a real symbol."""
+    """Return integrand, mean and variance with exact numbers, and the variable as a real symbol.
+
+    Raises:
+        RangeError: on a symbol that is not real, a variance that is not known to be positive, a
+            complex integrand, or a variable that occurs in the law.
+    """
     f, m, r = (_exact(value) for value in (expr, mean, variance))
     if variable in m.free_symbols | r.free_symbols:
         raise RangeError(
@@ -230,4 +239,4 @@ def _check_variance(r: Expr) -> None:
         )
 
 
-__all__ = ["closed_form", "expect"]
+__all__ = ["checked_input", "closed_form", "expect"]

@@ -5,46 +5,28 @@ Stage: under ``Expectation``. The mean
 .. math:: \mathbb{E} f(N(m, r)) = \int f(z)\, e^{-(z-m)^2/(2r)}\, \frac{dz}{\sqrt{2\pi r}}
 
 is cut at the kinks of f, the middle is integrated by Petras' method (``acb.integral``, whose error
-is proved from bounds on complex balls), and the two tails are bounded through an ``Envelope``. Where
-no envelope is known, or a piece cannot be bounded, two precisions of tanh-sinh quadrature must agree,
-and the result says that it is not proved.
+is proved from bounds on complex balls), and the two tails are bounded through an ``Envelope``.
+Where no envelope is known, or a piece cannot be bounded, two precisions of tanh-sinh quadrature
+must agree, and the result says that it is not proved.
 """
 
-import math
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from flint import acb, arb, fmpq
-from mpmath import mp, mpf
 from sympy import Expr, Symbol, sympify
 
 from derive.ball_program import BallFunction, Evaluation, compile_ball, working_precision
 from derive.balls import Ball, refine
 from derive.envelope import Envelope, tail_envelope
-from derive.errors import NotConvergedError, RangeError
+from derive.errors import RangeError
 from derive.growth import refuse_divergent, singular_points
 from derive.kinks import Piece, pieces
+from derive.normal_law import NormalLaw
+from derive.two_precisions import agreed_integral
 
 _GUARD = 12
-_EVALUATIONS = 400_000
-
-
-@dataclass(frozen=True)
-class _Law:
-    """The normal law with its symbols' balls, and the working precision."""
-
-    mean: arb
-    variance: arb
-    prec: int
-
-    def density(self, z: acb) -> acb:
-        """Return the density times sqrt(2 pi r)."""
-        return (-((z - self.mean) ** 2) / (2 * self.variance)).exp()
-
-    @property
-    def sd(self) -> float:
-        return math.sqrt(float(self.variance.mid()))
+_EVALUATIONS = 150_000
 
 
 def gaussian_integral(
@@ -86,7 +68,7 @@ def gaussian_mean(
     """Return E f(N(m, r)) as a ball, at about the relative precision of the evaluation."""
     with working_precision(evaluation.prec + _GUARD):
         inner = Evaluation(evaluation.prec + _GUARD)
-        law = _Law(inner(mean), inner(variance), inner.prec)
+        law = NormalLaw(inner(mean), inner(variance), inner.prec)
         if law.variance < 0:
             raise RangeError(f"variance = {variance}", "negative", "give a variance >= 0")
         if law.variance.is_zero():
@@ -100,28 +82,26 @@ def gaussian_mean(
         return value
 
 
-def _integrate(expr: Expr, z: Symbol, law: _Law, evaluation: Evaluation) -> arb:
+def _integrate(expr: Expr, z: Symbol, law: NormalLaw, evaluation: Evaluation) -> arb:
     parts = pieces(expr, z, evaluation)
-    refuse_divergent(parts, z, law.mean, law.variance, evaluation)
+    refuse_divergent(parts, z, law, evaluation)
     left = tail_envelope(parts[0].expr, z, -1, evaluation)
     right = tail_envelope(parts[-1].expr, z, +1, evaluation)
+    reason = f"{expr} could not be bounded on complex balls"
     if left is None or right is None:
-        side = "left" if left is None else "right"
-        return _by_two_precisions(
-            parts, z, law, evaluation, f"no bound of the {side} tail of {expr} is known"
-        )
-    value = _proved(parts, z, law, evaluation, left, right)
-    if value.is_finite():
-        return value
-    return _by_two_precisions(
-        parts, z, law, evaluation, f"{expr} could not be bounded on complex balls"
-    )
+        reason = f"no bound of the {'left' if left is None else 'right'} tail of {expr} is known"
+    elif not any(_blows_up(part, z, evaluation) for part in parts):
+        value = _proved(parts, z, law, evaluation, left, right)
+        if value.is_finite():
+            return value
+    evaluation.doubt(f"{reason}; two precisions of quadrature agree")
+    return agreed_integral(parts, z, law) / law.norm
 
 
 def _proved(
     parts: tuple[Piece, ...],
     z: Symbol,
-    law: _Law,
+    law: NormalLaw,
     evaluation: Evaluation,
     left: Envelope,
     right: Envelope,
@@ -129,21 +109,21 @@ def _proved(
     """Integrate the pieces and add the tails."""
     functions = [compile_ball(part.expr, z, evaluation) for part in parts]
     ends = [arb(0) if part.high is None else evaluation(part.high) for part in parts[:-1]]
-    scale = _scale(functions, ends, law)
+    scale = _scale(functions, ends, law, (left, right))
     tolerance = scale * arb(2) ** (-law.prec)
     low, low_tail = _truncation(left, -1, ends[0] if ends else None, law, tolerance)
     high, high_tail = _truncation(right, +1, ends[-1] if ends else None, law, tolerance)
     total = acb(0)
     for f, a, b in zip(functions, [low, *ends], [*ends, high], strict=True):
         total += acb.integral(
-            lambda x, analytic, f=f: f(x, analytic) * law.density(x),
+            _weighted(f, law),
             acb(a),
             acb(b),
             rel_tol=arb(2) ** (-law.prec),
             abs_tol=tolerance,
             eval_limit=_EVALUATIONS,
         )
-    total = total / (2 * arb.pi() * law.variance).sqrt()
+    total = total / law.norm
     if not total.imag.contains(0):
         raise RangeError(
             "a Gaussian mean", "the integrand is not real", "check roots and logarithms"
@@ -151,25 +131,59 @@ def _proved(
     return total.real + arb(0, (low_tail + high_tail).upper())
 
 
-def _scale(functions: list[BallFunction], ends: list[arb], law: _Law) -> arb:
+def _weighted(f: BallFunction, law: NormalLaw) -> BallFunction:
+    return lambda x, analytic: f(x, analytic) * law.density(x)
+
+
+def _blows_up(part: Piece, z: Symbol, evaluation: Evaluation) -> bool:
+    """Return whether a known singular point inside a piece has no finite ball around it."""
+    f = compile_ball(part.expr, z, evaluation)
+    tiny = arb(0, arb(2) ** (-evaluation.prec))
+    for point in singular_points(part.expr, z):
+        ball = evaluation(point) + tiny
+        outside = (part.low is not None and ball < evaluation(part.low)) or (
+            part.high is not None and ball > evaluation(part.high)
+        )
+        if not outside and not f(acb(ball), False).is_finite():
+            return True
+    return False
+
+
+def _scale(
+    functions: list[BallFunction],
+    ends: list[arb],
+    law: NormalLaw,
+    bounds: tuple[Envelope, Envelope],
+) -> arb:
     """Return a rough size of the integral of |f| times density, for tolerances only."""
     best = arb(0)
-    sd = arb(law.sd)
-    points = [law.mean.mid() + sd * (k / 2) for k in range(-40, 41)]
     for f, low, high in zip(functions, [None, *ends], [*ends, None], strict=True):
-        near = [arb((x - sd / 64).mid()) for x in (low, high) if x is not None]
-        near += [arb((x + sd / 64).mid()) for x in (low, high) if x is not None]
-        for x in points + near:
-            inside = (low is None or x > low) and (high is None or x < high)
-            if inside:
-                size = abs(f(acb(x), False) * law.density(acb(x)))
-                if size.is_finite() and size.mid() > best:
-                    best = size.mid()
-    return best * sd if best > 0 else arb(2) ** (-law.prec)
+        for x in _probes(low, high, law, bounds):
+            size = abs(f(acb(x), False) * law.density(acb(x)))
+            if size.is_finite() and size.mid() > best:
+                best = size.mid()
+    return best * law.sd if best > 0 else arb(2) ** (-law.prec)
+
+
+def _probes(
+    low: arb | None, high: arb | None, law: NormalLaw, bounds: tuple[Envelope, Envelope]
+) -> list[arb]:
+    """Return points of an interval where the integrand may be large."""
+    middle, step = law.mean.mid(), law.sd / 2
+    points = [middle + step * k for k in range(-40, 41)]
+    for side, bound in ((-1, bounds[0]), (1, bounds[1])):
+        a = 1 / law.variance - 2 * _arb(bound.e)
+        if a > 0 and (bound.c > 0 or bound.e > 0):
+            peak = (side * _arb(bound.c) + law.mean / law.variance) / a
+            points += [(peak + k / a.sqrt()).mid() for k in range(-3, 4)]
+    points += [
+        (end + k * law.sd / 32).mid() for end in (low, high) if end is not None for k in (-1, 1)
+    ]
+    return [x for x in points if (low is None or x > low) and (high is None or x < high)]
 
 
 def _truncation(
-    bound: Envelope, side: int, end: arb | None, law: _Law, tolerance: arb
+    bound: Envelope, side: int, end: arb | None, law: NormalLaw, tolerance: arb
 ) -> tuple[arb, arb]:
     """Return the cut of a tail and a bound of what lies beyond it.
 
@@ -193,7 +207,7 @@ def _truncation(
             exponent = constant + _arb(n) * (1 + R).log() - a * R**2 + b * R
             tail = exponent.exp() / -slope
             if tail < tolerance:
-                return side * R, tail / (2 * arb.pi() * law.variance).sqrt()
+                return side * R, tail / law.norm
         R = (R * arb(1.125) + 1 / a.sqrt()).mid()
     return side * R, arb.nan()
 
@@ -210,76 +224,3 @@ def _first_guess(a: arb, b: arb, n: Fraction, constant: arb, tolerance: arb) -> 
 
 def _arb(x: Fraction) -> arb:
     return arb(fmpq(x.numerator, x.denominator))
-
-
-def _by_two_precisions(
-    parts: tuple[Piece, ...], z: Symbol, law: _Law, evaluation: Evaluation, reason: str
-) -> arb:
-    """Integrate every piece by tanh-sinh quadrature twice; the two must agree on each."""
-    total = arb(0)
-    for part in parts:
-        total += _piece_by_two_precisions(part, z, law, evaluation)
-    evaluation.doubt(reason)
-    return total / (2 * arb.pi() * law.variance).sqrt()
-
-
-def _piece_by_two_precisions(part: Piece, z: Symbol, law: _Law, evaluation: Evaluation) -> arb:
-    with mp.workprec(law.prec + 40):
-        nodes = _nodes(part, z, law, evaluation)
-    total = arb(0)
-    for ends in zip(nodes[:-1], nodes[1:], strict=True):
-        first, second = (
-            _tanh_sinh(part.expr, z, law, ends, prec) for prec in (law.prec, law.prec + 40)
-        )
-        difference = abs(first - second)
-        if not difference <= mp.ldexp(1 + abs(second), 30 - law.prec):
-            raise NotConvergedError(
-                f"the mean of {part.expr}",
-                f"no bound is known, and two precisions of quadrature disagree between "
-                f"{mp.nstr(ends[0], 5)} and {mp.nstr(ends[1], 5)}",
-                "check that the mean exists, or split the function at its singular points",
-            )
-        total += _from_mpf(second) + arb(0, _from_mpf(4 * difference).upper())
-    return total
-
-
-def _tanh_sinh(expr: Expr, z: Symbol, law: _Law, ends: tuple[mpf, mpf], prec: int) -> mpf:
-    with working_precision(prec), mp.workprec(prec):
-        f = compile_ball(expr, z, Evaluation(prec))
-        return mp.quad(lambda x: _at(f, law, x, ends), list(ends))
-
-
-def _nodes(part: Piece, z: Symbol, law: _Law, evaluation: Evaluation) -> list[mpf]:
-    """Return the ends of a piece, its singular points and a few multiples of the spread."""
-    reach = math.sqrt(2 * law.prec * math.log(2)) * 1.5 + 8
-    low = None if part.low is None else evaluation(part.low)
-    high = None if part.high is None else evaluation(part.high)
-    middle, sd = law.mean.mid(), arb(law.sd)
-    marks = [middle + sd * k for k in (-reach, -4, -1.5, 1.5, 4, reach)]
-    marks += [x for x in (low, high) if x is not None]
-    marks += [evaluation(x) for x in singular_points(part.expr, z)]
-    inside = [
-        x
-        for x in marks
-        if not (low is not None and x < low) and not (high is not None and x > high)
-    ]
-    numbers = sorted({_to_mpf(x) for x in inside})
-    return numbers if len(numbers) > 1 else []
-
-
-def _at(f: BallFunction, law: _Law, x: mpf, ends: tuple[mpf, mpf]) -> mpf:
-    point = acb(_from_mpf(x))
-    value = (f(point, False) * law.density(point)).real
-    if value.is_finite():
-        return _to_mpf(value)
-    return mpf(0) if x in ends else mp.nan
-
-
-def _to_mpf(x: arb) -> mpf:
-    mantissa, exponent = x.mid().man_exp()
-    return mp.ldexp(mpf(int(mantissa)), int(exponent))
-
-
-def _from_mpf(x: mpf) -> arb:
-    mantissa, exponent = x.man_exp
-    return arb(int(mantissa)) * arb(2) ** int(exponent)

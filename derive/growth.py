@@ -37,6 +37,7 @@ from sympy.polys.polyerrors import PolynomialError
 from derive.ball_program import Evaluation
 from derive.errors import NotIntegrableError
 from derive.kinks import Piece, real_roots
+from derive.normal_law import NormalLaw
 
 Rate = tuple[Expr, Expr, Expr]
 """Exact exponents (e, c, n)."""
@@ -46,7 +47,7 @@ _LARGEST_ORDER = 8
 
 
 def refuse_divergent(
-    parts: tuple[Piece, ...], z: Symbol, mean: arb, variance: arb, evaluation: Evaluation
+    parts: tuple[Piece, ...], z: Symbol, law: NormalLaw, evaluation: Evaluation
 ) -> None:
     """Raise if the mean is proved not to exist.
 
@@ -54,14 +55,12 @@ def refuse_divergent(
         NotIntegrableError: naming the tail or the pole.
     """
     for part, side in ((parts[0], -1), (parts[-1], 1)):
-        _refuse_tail(part.expr, z, side, mean, variance, evaluation)
+        _refuse_tail(part.expr, z, side, law, evaluation)
     for part in parts:
         _refuse_pole(part, z, evaluation)
 
 
-def _refuse_tail(
-    f: Expr, z: Symbol, side: int, mean: arb, variance: arb, evaluation: Evaluation
-) -> None:
+def _refuse_tail(f: Expr, z: Symbol, side: int, law: NormalLaw, evaluation: Evaluation) -> None:
     t = Symbol("t", positive=True)
     rate = _Leading(t, evaluation).rate(f.subs(z, side * t))
     if rate is None:
@@ -70,15 +69,15 @@ def _refuse_tail(
     if e == -oo:
         return
     if e != oo:
-        excess = evaluation(e) - 1 / (2 * variance)
-        drift = evaluation(c) + side * mean / variance
+        excess = evaluation(e) - 1 / (2 * law.variance)
+        drift = evaluation(c) + side * law.mean / law.variance
         power = evaluation(n) + 1
         balanced = excess.is_zero()
         critical = balanced and drift.is_zero() and not f.has(log) and power >= 0
         if not (excess > 0 or (balanced and drift > 0) or critical):
             return
     raise NotIntegrableError(
-        f"E[{f}] for {z} ~ N({_short(mean)}, {_short(variance)})",
+        f"E[{f}] for {z} ~ N({_short(law.mean)}, {_short(law.variance)})",
         f"the integrand does not decay as {z} -> {'+' if side > 0 else '-'}oo",
         "reduce its growth, or the variance",
     )
@@ -143,7 +142,7 @@ class _Leading:
         if len(coefficients) > 3:
             sign = self._sign(coefficients[0])
             return (oo * sign, S.Zero, S.Zero) if sign else None
-        _, c, e = (list(reversed(coefficients)) + [S.Zero, S.Zero])[:3]
+        _, c, e = [*reversed(coefficients), S.Zero, S.Zero][:3]
         return (e, c, S.Zero)
 
     def _sign(self, x: Expr) -> int | None:
@@ -214,7 +213,7 @@ def _refuse_pole(part: Piece, z: Symbol, evaluation: Evaluation) -> None:
             )
 
 
-def _as_quotient(expr: Expr) -> Expr:
+def _as_quotient(expr: Any) -> Any:
     for function, quotient in _QUOTIENTS.items():
         if expr.has(function):
             expr = expr.replace(function, quotient)
@@ -263,7 +262,7 @@ def _order(expr: Expr, z: Symbol, root: Expr, evaluation: Evaluation) -> Expr | 
     return total
 
 
-def _multiplicity(base: Expr, z: Symbol, root: Expr, evaluation: Evaluation) -> int | None:
+def _multiplicity(base: Any, z: Symbol, root: Expr, evaluation: Evaluation) -> int | None:
     """Return how many derivatives of a factor vanish at a root, each proved symbolically."""
     for order in range(_LARGEST_ORDER):
         at_root = base.subs(z, root)

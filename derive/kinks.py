@@ -7,6 +7,7 @@ A kink that cannot be located stays in the expression.
 
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from flint import arb
@@ -39,9 +40,10 @@ from sympy import (
 from sympy.core.relational import Relational
 from sympy.polys.polyerrors import PolynomialError
 
-from derive.ball_program import Evaluation
+from derive.ball_program import Evaluation, working_precision
 
 KINKED = (Abs, sign, Heaviside, Max, Min, Relational)
+_PRECISION = 128
 _MONOTONE_ODD = (tanh, sinh, erf, atan, asinh)
 _INVERSES = {tanh: atanh, erf: erfinv, sinh: asinh}
 
@@ -65,6 +67,41 @@ def pieces(expr: Expr, variable: Symbol, evaluation: Evaluation) -> tuple[Piece,
     return _cut(Piece(None, None, expr), variable, evaluation, frozenset())
 
 
+def parity(expr: Expr, variable: Symbol, evaluation: Evaluation | None = None) -> int:
+    """Return +1 if f(-z) = f(z) is proved piece by piece, -1 if f(-z) = -f(z) is, otherwise 0.
+
+    Example:
+        >>> from sympy import Max, Min, tanh
+        >>> from derive.symbols import z
+        >>> parity(tanh(z)**2, z), parity(Max(-1, Min(1, z)), z), parity(Max(0, z), z)
+        (1, -1, 0)
+    """
+    if is_smooth(expr, variable):
+        return _mirrored([expr], [expr], variable)
+    if expr.free_symbols != {variable}:
+        return 0
+    with working_precision(_PRECISION):
+        parts = pieces(expr, variable, evaluation or Evaluation(_PRECISION))
+    matched = all(
+        _opposite(part.low, other.high) and _opposite(part.high, other.low)
+        for part, other in zip(parts, reversed(parts), strict=True)
+    )
+    exprs = [part.expr for part in parts]
+    return _mirrored(exprs, exprs[::-1], variable) if matched else 0
+
+
+def _opposite(a: Expr | None, b: Expr | None) -> bool:
+    return a is b if a is None or b is None else (a + b).expand() == 0
+
+
+def _mirrored(exprs: list[Expr], images: list[Expr], z: Symbol) -> int:
+    flipped = [image.xreplace({z: -z}) for image in images]
+    pairs = list(zip(exprs, flipped, strict=True))
+    if all((f - g).expand() == 0 for f, g in pairs):
+        return 1
+    return -1 if all((f + g).expand() == 0 for f, g in pairs) else 0
+
+
 def _cut(
     piece: Piece, z: Symbol, evaluation: Evaluation, skipped: frozenset[Basic]
 ) -> tuple[Piece, ...]:
@@ -78,7 +115,7 @@ def _cut(
         return _cut(piece, z, evaluation, skipped | {node})
     result: tuple[Piece, ...] = ()
     ends = [piece.low, *inside, piece.high]
-    for low, high in zip(ends[:-1], ends[1:], strict=True):
+    for low, high in pairwise(ends):
         at = _sample(low, high, evaluation)
         side = _sign(difference.xreplace({z: at}), evaluation)
         if side == 0:
@@ -94,10 +131,11 @@ def _innermost(expr: Expr, z: Symbol, skipped: frozenset[Basic]) -> Any:
     return min(innermost, key=lambda n: n.sort_key()) if innermost else None
 
 
-def _argument(node: Any) -> Expr:
+def _argument(node: Any) -> Any:
     """Return the function whose sign decides the node."""
+    arguments: tuple[Any, ...] = node.args
     if isinstance(node, Max | Min):
-        return node.args[0] - node.args[1]
+        return arguments[0] - arguments[1]
     if isinstance(node, Relational):
         return node.lhs - node.rhs
     return node.args[0]
@@ -144,18 +182,17 @@ def _sorted_inside(
         if not outside:
             found.append((float(value.mid()), value, root))
     found.sort(key=lambda item: item[0])
-    certain = all(a[1] < b[1] for a, b in zip(found[:-1], found[1:], strict=True))
+    certain = all(a[1] < b[1] for a, b in pairwise(found))
     return [root for _, _, root in found] if certain else None
 
 
 def _sample(low: Expr | None, high: Expr | None, evaluation: Evaluation) -> Expr:
     """Return a rational number well inside an interval."""
-    if low is None and high is None:
-        return S.Zero
-    if low is None or high is None:
-        end = evaluation(high if low is None else low)
-        return _rational(end.lower() - 1 if low is None else end.upper() + 1)
-    return _rational((evaluation(low).upper() + evaluation(high).lower()) / 2)
+    if low is not None and high is not None:
+        return _rational((evaluation(low).upper() + evaluation(high).lower()) / 2)
+    if low is not None:
+        return _rational(evaluation(low).upper() + 1)
+    return _rational(evaluation(high).lower() - 1) if high is not None else S.Zero
 
 
 def _rational(value: arb) -> Rational:
@@ -164,7 +201,7 @@ def _rational(value: arb) -> Rational:
     return Rational(exact.numerator, exact.denominator)
 
 
-def real_roots(g: Expr, z: Symbol) -> tuple[Expr, ...] | None:
+def real_roots(g: Any, z: Symbol) -> tuple[Expr, ...] | None:
     """Return all points where a real function may change sign, or None if they are not known.
 
     Points beside the true roots are harmless and may be listed; none is left out.
@@ -174,8 +211,8 @@ def real_roots(g: Expr, z: Symbol) -> tuple[Expr, ...] | None:
     if g == z:
         return (S.Zero,)
     if g.is_Mul:
-        found = [real_roots(factor, z) for factor in g.args]
-        return None if None in found else tuple(r for part in found if part for r in part)
+        parts = [real_roots(factor, z) for factor in g.args]
+        return None if None in parts else tuple(r for part in parts if part for r in part)
     if g.is_Pow and isinstance(g.exp, Rational):
         return real_roots(g.base, z)
     if isinstance(g, exp) or g.is_positive or g.is_negative:

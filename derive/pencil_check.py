@@ -10,7 +10,6 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import cast
 
 from flint import fmpq, fmpq_mat
 from sympy import Basic, Expr, Integer, Rational, Symbol
@@ -133,7 +132,7 @@ def from_rows(rows: list[list[fmpq]], height: int, width: int) -> fmpq_mat:
 
 def times(matrix: fmpq_mat, factor: fmpq) -> fmpq_mat:
     """Return an exact matrix times a number."""
-    return cast(fmpq_mat, matrix * factor)
+    return matrix * factor
 
 
 def inverted(matrix: fmpq_mat) -> fmpq_mat:

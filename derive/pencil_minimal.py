@@ -57,7 +57,7 @@ def minimise(pencil: Pencil) -> tuple[Pencil, Log]:
         >>> A, B, C = (gaussian(name, n, n, 1/n) for name in "ABC")
         >>> built = pencil(A*B + A*C)
         >>> built.size, minimise(built)[0].size
-        (5, 3)
+        (4, 3)
     """
     log = Log()
     linear = _linear(pencil)

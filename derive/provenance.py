@@ -45,14 +45,14 @@ class Source:
 THIS = Source("stieltjes", "the stieltjes developers", "derived in this toolkit", 2026, "")
 SCHRODER_2024 = Source(
     "schroder2024",
-    "Schr{\\\"o}der, Dominik and Dmitriev, Daniil and Cui, Hugo and Loureiro, Bruno",
+    'Schr{\\"o}der, Dominik and Dmitriev, Daniil and Cui, Hugo and Loureiro, Bruno',
     "Asymptotics of Learning with Deep Structured (Random) Features",
     2024,
     "arXiv:2402.13999v1",
 )
 SCHRODER_2023 = Source(
     "schroder2023",
-    "Schr{\\\"o}der, Dominik and Cui, Hugo and Dmitriev, Daniil and Loureiro, Bruno",
+    'Schr{\\"o}der, Dominik and Cui, Hugo and Dmitriev, Daniil and Loureiro, Bruno',
     "Deterministic equivalent and error universality of deep random features learning",
     2023,
     "arXiv:2302.00401v1",
@@ -89,9 +89,9 @@ MEHLER_1866 = Source(
     "mehler1866",
     "Mehler, F. Gustav",
     "Ueber die Entwicklung einer Function von beliebig vielen Variablen nach Laplaceschen "
-    "Functionen h{\\\"o}herer Ordnung",
+    'Functionen h{\\"o}herer Ordnung',
     1866,
-    "Journal f{\\\"u}r die reine und angewandte Mathematik 66",
+    'Journal f{\\"u}r die reine und angewandte Mathematik 66',
 )
 
 

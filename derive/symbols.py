@@ -141,5 +141,3 @@ def control(
     return Quantity(
         name, meaning, latex=latex, low=0.0 if positive else low, high=high, open_low=positive
     )
-
-

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derive.balls import enclose
-from derive.codegen import ScalarPrinter, constant_names, module_source
+from derive.codegen import ScalarPrinter, module_source
 from derive.errors import NotConvergedError, RangeError, ShapeError, UnknownNameError
 from derive.program import Program
 from derive.program import program as freeze
@@ -31,7 +31,7 @@ _DIVERGES = 1e8
 
 _LOCK = threading.Lock()  # Numba's workqueue threading layer must not be entered twice
 
-_HEADER = '''"""Generated from the program {name} (key {key}); do not edit.
+_HEADER = '''"""Generated from the program {name}; do not edit.
 
 Operations: {counts}.
 """
@@ -54,11 +54,13 @@ class Evaluator:
     Attributes:
         program: what was compiled.
         source: the generated source text.
+        constants: the constants of the program as doubles, each nearest to its exact value.
     """
 
     program: Program
     source: str
     module: ModuleType
+    constants: NDArray[np.float64]
 
     def __call__(self, **controls: Any) -> Solution:
         """Solve on the broadcast grid of the controls.
@@ -87,7 +89,7 @@ class Evaluator:
         status = np.where(np.isnan(inputs).any(axis=0), Status.BAD_INPUT, 0).astype(np.int8)
         steps = np.zeros(count, dtype=np.int32)
         with _LOCK:
-            self.module.grid(inputs, out, status, steps)
+            self.module.grid(inputs, self.constants, out, status, steps)
         out[:, status != 0] = np.nan
         rows = dict(zip(names, out, strict=True))
         _mark_divergent(self.program, rows, at_limit)
@@ -114,16 +116,16 @@ def compile(model: System | Program) -> Evaluator:
     """
     ready = freeze(model) if isinstance(model, System) else model
     source = scalar_source(ready)
-    return Evaluator(ready, source, load(source))
+    constants = np.array([_double(e) for _, e in ready.constants], dtype=np.float64)
+    return Evaluator(ready, source, load(source), constants)
 
 
 def scalar_source(program: Program) -> str:
-    """Return the generated file: constants, blocks and driver."""
+    """Return the generated file: blocks and driver, the same for all values of the constants."""
     blocks = program.blocks()
     counts = ", ".join(f"{name} {block.operations}" for name, block in blocks.items())
     parts = [
-        _HEADER.format(name=program.name, key=program.key, counts=counts, unit=2.0**-53),
-        "\n".join(f"{n} = {_double(e)!r}" for n, e in constant_names(program).items()),
+        _HEADER.format(name=program.name, counts=counts, unit=2.0**-53),
     ]
     for text in module_source(program, ScalarPrinter).values():
         parts.append(f"\n\n@njit(**SCALAR)\n{text}")

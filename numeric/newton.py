@@ -68,7 +68,7 @@ def solve({controls}):
 
 
 @njit(**SCALAR)
-def evaluate(inputs, out, status, steps, i):
+def evaluate(inputs, constants, out, status, steps, i):
     {loads}
     code, count, {unknowns} = solve({controls})
     steps[i] = count
@@ -83,22 +83,23 @@ def evaluate(inputs, out, status, steps, i):
 
 
 @njit(**PARALLEL)
-def grid(inputs, out, status, steps):
+def grid(inputs, constants, out, status, steps):
     for i in prange(status.shape[0]):
         if status[i] == 0:
-            evaluate(inputs, out, status, steps, i)
+            evaluate(inputs, constants, out, status, steps, i)
 """
 
 
 def driver_source(program: Program) -> str:
     """Return the driver of a program: functions ``solve``, ``evaluate`` and ``grid``.
 
-    ``grid(inputs, out, status, steps)`` takes arrays of shape (controls, N), (rows, N), (N,), (N,);
-    ``rows`` are those of ``row_names``. Points whose status is not 0 on entry are skipped.
+    ``grid(inputs, constants, out, status, steps)`` takes arrays of shape (controls, N), (constants,),
+    (rows, N), (N,), (N,); ``rows`` are those of ``row_names``. Points whose status is not 0 on entry are skipped.
     """
     n = len(program.unknowns)
     x = [f"x{i}" for i in range(n)]
     c = [f"c{i}" for i in range(len(program.inputs))]
+    k = [f"k{i}" for i in range(len(program.constants))]
     moves = [f"d{i}" for i in range(n)]
     r = [f"r_{i}" for i in range(1 + n + 2 * len(program.outputs))]
     s = [f"s_{i}" for i in range(2 * len(program.outputs))]
@@ -106,14 +107,17 @@ def driver_source(program: Program) -> str:
     tail = "".join(f"{v}, " for v in x[1:])
     return (
         _TEMPLATE.format(
-            controls=", ".join(c),
+            controls=", ".join([*c, *k]),
             unknowns=", ".join(x),
             tail=tail,
             zeros="".join("0.0, " for _ in x[1:]),
             floors="\n    ".join(f"{v} = max(abs({v}), 1e-300)" for v in x),
             moves=_tuple(moves),
             updates="\n        ".join(_update(v, d) for v, d in zip(x, moves, strict=True)),
-            loads="\n    ".join(f"{v} = inputs[{i}, i]" for i, v in enumerate(c)),
+            loads="\n    ".join(
+                [f"{v} = inputs[{i}, i]" for i, v in enumerate(c)]
+                + [f"{v} = constants[{i}]" for i, v in enumerate(k)]
+            ),
             results=_tuple(r),
             slopes=_tuple(s),
             positive=" and ".join(f"{v} > 0.0" for v in x),

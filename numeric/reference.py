@@ -12,7 +12,7 @@ from typing import Any
 import mpmath
 
 from derive.balls import enclose
-from derive.codegen import MpmathPrinter, constant_names, module_source
+from derive.codegen import MpmathPrinter, module_source
 from derive.errors import NotConvergedError, RangeError
 from derive.exact import exact_number
 from derive.program import Program
@@ -106,6 +106,7 @@ def _solve(program: Program, controls: Mapping[str, Any], dps: int, digits: int)
             at_limit, value = True, limit
             mp.dps = dps  # relative precision: small numbers cost nothing
         values.append(value)
+    values += [_mpf(mp, expr) for _, expr in program.constants]
     x = _polish(mp, blocks, values, _tower(mp, blocks, values), dps)
     n, outputs = len(x), program.outputs
     report = blocks["report"](*values, *x)
@@ -122,8 +123,6 @@ def _solve(program: Program, controls: Mapping[str, Any], dps: int, digits: int)
 def _namespace(program: Program, mp: Any) -> dict[str, Any]:
     """Execute the printed blocks against one mpmath context."""
     namespace: dict[str, Any] = {"mp": mp, "UNIT": mp.mpf(2) ** (-mp.prec)}
-    for name, expr in constant_names(program).items():
-        namespace[name] = _mpf(mp, expr)
     source = "\n\n".join(module_source(program, MpmathPrinter).values())
     exec(compile(source, f"<mpmath {program.key}>", "exec"), namespace)  # our own printed code
     return namespace

@@ -269,11 +269,11 @@ def _target(value: Target | str | Sequence[Activation | Expr | str]) -> Target:
 def _named_teacher(
     level: int, signal: Expr, hidden: Expr
 ) -> tuple[Teacher, tuple[tuple[Symbol, Expr], ...]]:
-    """Give names to the teacher's constants; numbers that are exact rationals stay in place."""
+    """Give names to the teacher's constants; an exact zero stays in place."""
     extra: list[tuple[Symbol, Expr]] = []
 
     def name(text: str, latex: str, meaning: str, value: Expr) -> Expr:
-        if value.is_Rational:
+        if value == 0:
             return value
         symbol = Quantity(text, meaning, latex=latex, low=0)
         extra.append((symbol, value))
