@@ -91,7 +91,7 @@ class Comparison:
         return "agree" if self.agree else "disagree"
 
     @property
-    def count_tested(self) -> int:
+    def tests(self) -> int:
         """Number of (output, point) pairs that were tested."""
         return count_tested(self.judged)
 
