@@ -251,7 +251,7 @@ def enclose(expr: Any, digits: int = 15) -> Ball:
     Example:
         >>> from sympy import erf, pi, sqrt
         >>> enclose(pi + sqrt(2), 30).str(30)
-        '4.55580621596288727895983012802'
+        '4.55580621596288828726433210749'
         >>> enclose(erf(1) - erf(1)).str()
         '0'
     """

@@ -11,6 +11,7 @@ must agree, and the result says that it is not proved.
 """
 
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from flint import acb, arb, fmpq
@@ -19,13 +20,15 @@ from sympy import Expr, Symbol, sympify
 from derive.ball_program import BallFunction, Evaluation, compile_ball, working_precision
 from derive.balls import Ball, refine
 from derive.envelope import Envelope, tail_envelope
-from derive.errors import RangeError
+from derive.errors import DeriveError, RangeError
 from derive.growth import refuse_divergent, singular_points
-from derive.kinks import Piece, pieces
+from derive.kinks import Piece, parity, pieces
 from derive.normal_law import NormalLaw
 from derive.two_precisions import agreed_integral
 
 _GUARD = 12
+_ROUGH = 40
+_LARGEST_EXPONENT = 2**22
 _EVALUATIONS = 150_000
 
 
@@ -65,18 +68,40 @@ def gaussian_integral(
 def gaussian_mean(
     expr: Expr, variable: Symbol, mean: Expr, variance: Expr, evaluation: Evaluation
 ) -> arb:
-    """Return E f(N(m, r)) as a ball, at about the relative precision of the evaluation."""
+    """Return E f(N(m, r)) as a ball, at about the relative precision of the evaluation.
+
+    Raises:
+        NotIntegrableError, NotConvergedError, RangeError: as ``gaussian_integral``.
+    """
+    if vanishes(expr, variable, mean, variance):
+        return arb(0)
+    return _mean(expr, variable, mean, variance, evaluation)
+
+
+@lru_cache(maxsize=1024)
+def vanishes(expr: Expr, variable: Symbol, mean: Expr, variance: Expr) -> bool:
+    """Return whether the mean is proved zero: odd f, centred law, convergent integral."""
+    if not mean.is_zero or variance.free_symbols or parity(expr, variable) != -1:
+        return False
+    evaluation = Evaluation(_ROUGH)
+    try:
+        value = _mean(expr, variable, mean, variance, evaluation)
+    except DeriveError:
+        return False
+    return bool(value.is_finite() and not evaluation.doubts)
+
+
+def _mean(expr: Expr, z: Symbol, mean: Expr, variance: Expr, evaluation: Evaluation) -> arb:
     with working_precision(evaluation.prec + _GUARD):
         inner = Evaluation(evaluation.prec + _GUARD)
         law = NormalLaw(inner(mean), inner(variance), inner.prec)
         if law.variance < 0:
             raise RangeError(f"variance = {variance}", "negative", "give a variance >= 0")
+        value = arb.nan()
         if law.variance.is_zero():
-            value = inner(expr.subs(variable, mean))
+            value = inner(expr.subs(z, mean))
         elif law.variance > 0 and law.mean.is_finite():
-            value = _integrate(expr, variable, law, inner)
-        else:
-            value = arb.nan()
+            value = _integrate(expr, z, law, inner)
         for reason in inner.doubts:
             evaluation.doubt(reason)
         return value
@@ -162,6 +187,8 @@ def _scale(
             size = abs(f(acb(x), False) * law.density(acb(x)))
             if size.is_finite() and size.mid() > best:
                 best = size.mid()
+    if best > arb(2) ** _LARGEST_EXPONENT:
+        raise RangeError("a Gaussian mean", "it is above 2**(2**22)", "rescale the problem")
     return best * law.sd if best > 0 else arb(2) ** (-law.prec)
 
 
