@@ -1,0 +1,178 @@
+r"""Rigorous digits of Owen's T and of the probabilities and densities of two correlated normals.
+
+Stage: beneath ``bivariate``; real balls come in, balls that hold the true value go out. Monotony
+turns inexact arguments into two exact ones; each exact value is an integral over a finite interval
+of a function that is holomorphic around it. All integrands are positive, so that values far in the
+tails keep their relative digits. Sources: [owen1956], [price1958].
+"""
+
+from collections.abc import Callable
+from math import log
+from typing import Any
+
+from flint import acb, arb, ctx
+from mpmath import mp
+from sympy import Expr, Float
+
+from derive.errors import NotConvergedError
+
+
+def digits(arguments: tuple[Any, ...], prec: int, ball: Callable[..., arb]) -> Expr | None:
+    """Return ``prec`` correct bits of a function at real numbers; None if they are not numbers.
+
+    Accuracy: relative ``2**-prec`` at the arguments rounded to ``prec + 16`` bits.
+    """
+    points = []
+    for x in arguments:
+        number = x._to_mpmath(prec + 16, allow_ints=False)
+        if not isinstance(number, mp.mpf) or not mp.isfinite(number):
+            return None
+        sign, man, exponent, _ = number._mpf_
+        points.append(arb((-man if sign else man, exponent)))
+    found = refine(lambda: ball(*points), prec)
+    man, exponent = found.mid().man_exp()
+    with mp.workprec(prec):
+        return Float._new(mp.mpf((int(man), int(exponent)))._mpf_, prec)
+
+
+def refine(ball: Callable[[], arb], bits: int, limit: int = 1 << 16) -> arb:
+    """Return ``ball()`` at the first working precision that gives ``bits`` relative bits.
+
+    Raises:
+        NotConvergedError: if ``limit`` bits of working precision do not suffice.
+
+    Accuracy: relative ``2**-bits``, rigorous.
+    """
+    work = bits + 24
+    while work <= limit:
+        with ctx.workprec(work):
+            found = ball()
+        if found.is_exact() or found.rel_accuracy_bits() >= bits:
+            return found
+        work *= 2
+    raise NotConvergedError(f"{bits} bits", f"working precision {limit} reached", "ask for less")
+
+
+def owens_ball(h: arb, a: arb) -> arb:
+    """Enclose T over balls: increasing in ``a``, and in ``|h|`` moving towards zero.
+
+    Accuracy: rigorous; relative to the working precision at exact arguments.
+    """
+    if not (h.is_finite() and a.is_finite()):
+        return arb.nan()
+    near, far = arb(h.abs_lower()), arb(h.abs_upper())
+    low, high = _ends(a)
+    below = _owens_point(near if low < 0 else far, low)
+    if h.is_exact() and a.is_exact():
+        return below
+    return below.union(_owens_point(far if high < 0 else near, high))
+
+
+def orthant_ball(h: arb, k: arb, rho: arb) -> arb:
+    """Enclose P(u < h, v < k) over balls; it increases in each argument.
+
+    Accuracy: rigorous; relative to the working precision at exact arguments.
+    """
+    if not (h.is_finite() and k.is_finite() and rho.is_finite()):
+        return arb.nan()
+    (h0, h1), (k0, k1), (r0, r1) = _ends(h), _ends(k), _ends(rho)
+    below = _orthant_point(h0, k0, r0)
+    if h.is_exact() and k.is_exact() and rho.is_exact():
+        return below
+    return below.union(_orthant_point(h1, k1, r1))
+
+
+def conditional_ball(h: arb, k: arb, rho: arb) -> arb:
+    """Enclose P(u < h given v = k) over balls.
+
+    Accuracy: rigorous; [0, 1] where the correlation ball touches ±1.
+    """
+    square = (1 - rho) * (1 + rho)
+    if not square > 0:
+        return arb(0.5, 0.5)
+    return _cdf((h - rho * k) / square.sqrt())
+
+
+def density_ball(h: arb, k: arb, rho: arb) -> arb:
+    """Enclose (1 - rho^2) times the bivariate normal density over balls.
+
+    Accuracy: rigorous; the exponent is dropped where the correlation ball touches ±1.
+    """
+    square = ((1 - rho) * (1 + rho)).nonnegative_part()
+    if not square > 0:
+        return square.sqrt() * arb(0.5, 0.5) / arb.pi()
+    sign = 1 if rho > 0 else -1
+    exponent = (h - sign * k) ** 2 / (2 * square) + sign * h * k / (1 + sign * rho)
+    return square.sqrt() * (-exponent).exp() / (2 * arb.pi())
+
+
+def _ends(ball: arb) -> tuple[arb, arb]:
+    """Return exact numbers below and above every number of a ball."""
+    return (ball, ball) if ball.is_exact() else (ball.lower(), ball.upper())
+
+
+def _cdf(x: arb) -> arb:
+    return (-x / arb(2).sqrt()).erfc() / 2
+
+
+def _owens_point(h: arb, a: arb) -> arb:
+    """Enclose T at exact ``h >= 0`` and ``a``; |a| > 1 is mapped to 1/|a| first."""
+    if a < 0:
+        return -_owens_point(h, -a)
+    if a > 1:
+        one, two = _cdf(-h), _cdf(-a * h)
+        return (one + two) / 2 - one * two - _owens_integral(a * h, 1 / a)
+    return _owens_integral(h, a)
+
+
+def _owens_integral(h: arb, a: arb) -> arb:
+    half = acb(h * h / 2)
+
+    def integrand(x: acb, analytic: bool) -> acb:
+        return (-half * x * x).exp() / (1 + x * x)
+
+    tolerance = (a / (1 + a * h)).mid() * _unit()
+    found = acb.integral(integrand, 0, a, abs_tol=tolerance, eval_limit=100000).real
+    return (-h * h / 2).exp() * found / (2 * arb.pi())
+
+
+def _unit() -> arb:
+    return arb((1, -ctx.prec))
+
+
+def _orthant_point(h: arb, k: arb, rho: arb) -> arb:
+    """Enclose the probability at exact arguments by Price's integral in the angle acos |rho|."""
+    if rho >= 1:
+        return _cdf(h).min(_cdf(k))
+    if rho <= -1:
+        return (_cdf(h) - _cdf(-k)).max(arb(0))
+    if rho >= 0:
+        ends = (rho.acos(), arb.pi() / 2)
+        return _cdf(h) * _cdf(k) + _price((h - k) ** 2 / 2, h * k, *ends)
+    if h + k > 0:
+        lower, upper = sorted((h, k), key=float)
+        return (_cdf(upper) - _cdf(-lower)) + _orthant_point(-h, -k, rho)
+    return _price((h + k) ** 2 / 2, -h * k, arb(0), (-rho).acos())
+
+
+def _price(gap: arb, product: arb, low: arb, high: arb) -> arb:
+    """Enclose int exp(-gap/sin^2 - product/(1 + cos)) / (2 pi) over angles in [0, pi/2]."""
+    rest = arb(0)
+    if low == 0 and gap > 0:
+        budget = ctx.prec * log(2) + 20 + gap / high.sin() ** 2
+        low = (gap / budget).sqrt().min(high / 2).mid()
+        top = (-product / (1 + low.cos())).max(-product / 2)
+        rest = arb(0.5, 0.5) * low * (top - gap / low.sin() ** 2).exp()
+    wide, slant = acb(gap), acb(product)
+
+    def integrand(angle: acb, analytic: bool) -> acb:
+        fall = slant / (1 + angle.cos())
+        if gap != 0:
+            fall += wide / angle.sin() ** 2
+        return (-fall).exp()
+
+    samples = [integrand(acb(low + (high - low) * i / 8), False).real.mid() for i in range(1, 9)]
+    tolerance = max(samples, key=lambda x: x.log().mid() if x > 0 else arb(-(10**30))) * _unit()
+    scale = (high - low).mid()
+    found = acb.integral(integrand, low, high, abs_tol=tolerance * scale, eval_limit=100000).real
+    return (found + rest) / (2 * arb.pi())
