@@ -11,6 +11,8 @@ from typing import Any
 from sympy import Dummy, Expr, Integer, Pow, Symbol, factor_list, ilcm
 from sympy.polys.constructor import construct_domain
 
+FACTOR_TERMS = 60
+
 
 @dataclass(frozen=True)
 class ExactField:
@@ -35,8 +37,11 @@ class ExactField:
         return self.domain.from_sympy(_rooted(expr, self.forward))
 
     def expr(self, element: Any) -> Expr:
-        """Return an element as a SymPy expression."""
-        return self.domain.to_sympy(element).xreplace(self.backward)
+        """Return an element as a SymPy expression, small numerators and denominators factored."""
+        if not self.domain.is_FractionField:
+            return self.domain.to_sympy(element).xreplace(self.backward)
+        top, bottom = _factored(element.numer), _factored(element.denom)
+        return (top / bottom).xreplace(self.backward)
 
     def regular(self, element: Any) -> bool:
         """Whether an element has no pole at any admissible value of its symbols."""
@@ -71,6 +76,16 @@ def exact_field(scalars: Iterable[Expr], symbols: Iterable[Symbol] = ()) -> Exac
             forward[symbol], backward[root] = root**order, symbol ** (Integer(1) / order)
     domain, _ = construct_domain([_rooted(e, forward) for e in exprs], field=True)
     return ExactField(domain, forward, backward)
+
+
+def _factored(polynomial: Any) -> Expr:
+    if len(polynomial) > FACTOR_TERMS:
+        return polynomial.as_expr()
+    constant, factors = polynomial.factor_list()
+    result = polynomial.ring.domain.to_sympy(constant)
+    for factor, power in factors:
+        result *= factor.as_expr() ** power
+    return result
 
 
 def _rooted(expr: Expr, forward: dict[Symbol, Expr]) -> Expr:

@@ -93,6 +93,14 @@ MEHLER_1866 = Source(
     1866,
     'Journal f{\\"u}r die reine und angewandte Mathematik 66',
 )
+HELTON_2007 = Source(
+    "helton2007",
+    "Helton, J. William and Rashidi Far, Reza and Speicher, Roland",
+    "Operator-valued semicircular elements: solving a quadratic matrix equation with positivity "
+    "constraints",
+    2007,
+    "International Mathematics Research Notices 2007, rnm086",
+)
 
 
 def cite(sources: Iterable[Source]) -> str:

@@ -1,0 +1,317 @@
+r"""Self-consistent equations for normalised traces of any rational expression of random matrices.
+
+Stage: from the matrix language to a ``System``. The expression becomes a linear pencil L; the
+traces g of the blocks of G = L^-1 solve G = (L0 - eta(g))^-1 in the limit of large matrices. Zero
+blocks are found first, proportional traces merged, trivial pivots eliminated; of the rest only a
+smallest coupled core stays unknown, everything else is a definition in terms of it.
+
+Conventions: ``ntrace`` is (1/N) Tr; dimensions enter through their ratios. Branch: the solution
+that grows out of tau = 0, where tau scales every variance; at tau = 0 it is explicit (``start``).
+Source: [helton2007], the operator-valued semicircle equation.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from sympy import Expr, Matrix, Symbol
+from sympy import eye as unit_matrix
+from sympy.matrices.expressions.matexpr import MatrixExpr
+
+from derive.averaged_pencil import TAU, AveragedPencil
+from derive.block import Line, chain, forward, fresh
+from derive.dyson_core import Core, core_of
+from derive.errors import NotClosedError, ShapeError, UnknownNameError
+from derive.matrices import NormalisedTrace
+from derive.matrix_nodes import Formula, agree
+from derive.pencil import Pencil, Port, pencil
+from derive.pencil_check import refuse_singular
+from derive.pencil_minimal import minimise
+from derive.provenance import HELTON_2007
+from derive.rewrite import Log, Step
+from derive.scalars import scalar
+from derive.symbols import Quantity
+from derive.system import Equation, System
+
+DIRECT_SOLVE = 3
+
+
+@dataclass(frozen=True)
+class DysonEquations:
+    """Equations for the traces of an expression, with a path from an explicit start.
+
+    Attributes:
+        unknowns: the coupled core.
+        equations: ``unknown = right side``, in unknowns, definitions and controls.
+        definitions: all other traces, in order, as straight-line code.
+        outputs: named scalars.
+        start: values of the unknowns at path = 0.
+        path: symbol that scales every variance; None after it was set to 1.
+        assumptions: statements under which the equations hold.
+        pencil: the minimal pencil that they come from.
+        log: steps.
+    """
+
+    unknowns: tuple[Quantity, ...]
+    equations: tuple[Equation, ...]
+    definitions: tuple[Line, ...]
+    outputs: Mapping[str, Expr]
+    start: tuple[Expr, ...]
+    path: Symbol
+    assumptions: tuple[str, ...] = ()
+    pencil: Pencil | None = field(default=None, repr=False)
+    log: Log = field(default=Log(), repr=False)
+
+    @property
+    def controls(self) -> tuple[Quantity, ...]:
+        """Free symbols, sorted by name.
+
+        Raises:
+            NotClosedError: if one of them was not declared as a control or a dimension.
+        """
+        known = {*self.unknowns, self.path, *(s for s, _ in self.definitions)}
+        exprs = [e.rhs for e in self.equations] + [e for _, e in self.definitions]
+        exprs += [*self.outputs.values(), *self.start]
+        free = {s for e in exprs for s in e.free_symbols} - known
+        plain = sorted(str(s) for s in free if not isinstance(s, Quantity))
+        if plain:
+            remedy = "declare it with control(...) or dims(...)"
+            raise NotClosedError("equations", f"they use {', '.join(plain)}", remedy)
+        return tuple(sorted((s for s in free if isinstance(s, Quantity)), key=str))
+
+    def at(self, value: object = 1) -> "DysonEquations":
+        """Return the equations at one point of the path (1: the expression itself)."""
+        point = {self.path: scalar(value)}
+        return replace(
+            self,
+            equations=tuple(Equation(e.lhs, e.rhs.xreplace(point)) for e in self.equations),
+            definitions=tuple((s, e.xreplace(point)) for s, e in self.definitions),
+            outputs={name: e.xreplace(point) for name, e in self.outputs.items()},
+        )
+
+    def system(self, name: str = "dyson") -> System:
+        """Return the equations as a System."""
+        final = self.at(1)
+        return System(
+            name=name,
+            controls=self.controls,
+            unknowns=self.unknowns,
+            equations=final.equations,
+            outputs=final.outputs,
+            definitions=final.definitions,
+            assumptions=self.assumptions,
+            log=self.log,
+        )
+
+    def output(self, name: str) -> Expr:
+        """Return an output.
+
+        Raises:
+            UnknownNameError: listing the outputs that exist.
+        """
+        if name not in self.outputs:
+            found = f"the outputs are {', '.join(self.outputs)}"
+            raise UnknownNameError(f"output {name!r}", found, "use one of them")
+        return self.outputs[name]
+
+    def with_output(
+        self, name: str, rule: Callable[[Mapping[str, Expr]], Expr]
+    ) -> "DysonEquations":
+        """Return the equations with one more output, made from the others.
+
+        Example:
+            >>> from derive.matrices import dims, eye, gaussian, ntrace
+            >>> from derive.symbols import control
+            >>> n, d = dims("n d")
+            >>> lam, X = control("lam", positive=True), gaussian("X", d, n, 1/n)
+            >>> eqs = equations({"g": ntrace((X*X.T + lam*eye(d)).inv())})
+            >>> eqs.with_output("df", lambda o: 1 - lam*o["g"]).outputs["df"]
+            -g_0_0*lam + 1
+        """
+        return replace(self, outputs={**self.outputs, name: rule(self.outputs)})
+
+    def differentiate(self, name: str, wrt: Quantity) -> "DysonEquations":
+        """Return the equations with the derivative of an output in a control as one more output.
+
+        Implicit differentiation of the core: (1 - J) x' = partial derivative of the right sides,
+        solved by Cramer's rule up to three unknowns, otherwise kept as linear equations. The new
+        output is called ``<name>_<control>``; traces such as ntrace(A R B R) need no larger pencil.
+        """
+        target = self.output(name)
+        label = f"{name}_{wrt.name}"
+        along, slope = forward(self.definitions, {wrt: wrt**0}, label)
+        lines = [*self.definitions, *along]
+        load = [chain(e.rhs, slope) for e in self.equations]
+        jacobian: list[list[Expr]] = []
+        for x in self.unknowns:
+            more, rate = forward(self.definitions, {x: x**0}, f"{label}_{x.name}")
+            lines += more
+            jacobian.append([chain(e.rhs, rate) for e in self.equations])
+        rates = tuple(_rate(x, label, wrt) for x in self.unknowns)
+        matrix = unit_matrix(len(rates)) - Matrix(
+            len(rates), len(rates), lambda i, j: jacobian[j][i]
+        )
+        total: dict[Symbol, Expr] = dict(zip(self.unknowns, rates, strict=True))
+        new = self._with_rates(rates, matrix, load, lines)
+        more, rate = forward(self.definitions, {**total, wrt: wrt**0}, f"{label}_total")
+        d = fresh(label)
+        definitions = (*new.definitions, *more, (d, chain(target, rate)))
+        step = Step(f"differentiate in {wrt.name}", f"{name}, by the implicit function theorem")
+        outputs = {**self.outputs, label: d}
+        return replace(new, definitions=definitions, outputs=outputs, log=self.log.then(step))
+
+    def _with_rates(
+        self, rates: tuple[Quantity, ...], matrix: Matrix, load: list[Expr], lines: list[Line]
+    ) -> "DysonEquations":
+        """Add the derivatives of the unknowns: solved outright if few, as unknowns if many."""
+        if len(rates) <= DIRECT_SOLVE:
+            return replace(self, definitions=(*lines, *_cramer(rates, matrix, load)))
+        rows = (matrix - unit_matrix(len(rates))) * Matrix(rates)
+        linear = [Equation(r, b - row) for r, b, row in zip(rates, load, rows, strict=True)]
+        return replace(
+            self,
+            unknowns=(*self.unknowns, *rates),
+            equations=(*self.equations, *linear),
+            definitions=tuple(lines),
+            start=(*self.start, *(r * 0 for r in rates)),
+        )
+
+
+def _rate(unknown: Quantity, label: str, wrt: Quantity) -> Quantity:
+    name = f"{unknown.name}_d{label}"
+    return Quantity(name, f"derivative of {unknown.name} in {wrt.name}")
+
+
+def _cramer(rates: tuple[Quantity, ...], matrix: Matrix, load: list[Expr]) -> list[Line]:
+    """Solve matrix * rates = load by Cramer's rule, entries and determinant named first."""
+    lines: list[Line] = []
+    count = len(rates)
+    if not count:
+        return lines
+    tag = rates[0].name
+    named = Matrix(count, count, lambda i, j: fresh(f"{tag}_m{i}{j}"))
+    right = [fresh(f"{tag}_b{i}") for i in range(count)]
+    lines += [(named[i, j], matrix[i, j]) for i in range(count) for j in range(count)]
+    lines += list(zip(right, load, strict=True))
+    determinant = fresh(f"{tag}_det")
+    lines.append((determinant, named.det(method="berkowitz")))
+    for i, rate in enumerate(rates):
+        column = named.copy()
+        column[:, i] = Matrix(right)
+        lines.append((rate, column.det(method="berkowitz") / determinant))
+    return lines
+
+
+def equations(outputs: Expr | Mapping[str, Expr]) -> DysonEquations:
+    """Return self-consistent equations for scalars made of normalised traces.
+
+    Args:
+        outputs: a scalar expression in ``ntrace(...)`` and controls, or a mapping of several by
+            name. A single expression is called ``value``.
+
+    Raises:
+        ShapeError: if a matrix is given where a scalar is expected.
+        DeriveError: if an inverse is singular, or a letter has two declarations.
+        NotSupportedError: if an expression is not rational in the letters.
+
+    Example:
+        >>> from derive.matrices import dims, eye, gaussian, ntrace
+        >>> from derive.symbols import control
+        >>> n, d = dims("n d")
+        >>> lam, X = control("lam", positive=True), gaussian("X", d, n, 1/n)
+        >>> found = equations(ntrace((X*X.T + lam*eye(d)).inv()))
+        >>> len(found.unknowns), found.pencil.size
+        (1, 2)
+    """
+    named = dict(outputs) if isinstance(outputs, Mapping) else {"value": outputs}
+    traces = _traces(named)
+    formulas = [t.formula for t in traces]
+    refuse_singular(formulas)
+    built = pencil(*formulas)
+    log = Log((Step("write the expression as a linear pencil", f"{built.size} blocks"),))
+    small, steps = minimise(built)
+    groups = _ports_by_formula(small, formulas)
+    wanted = {(j, k) for ports in groups for port in ports for j, _ in port.u for k, _ in port.v}
+    model = AveragedPencil(small, tuple(sorted(wanted)))
+    core = core_of(model)
+    log = log.extend(steps).then(_equation_step(model)).extend(core.log)
+    lines = [*core.lines]
+    values = {t: _trace_value(p, t, core) for t, p in zip(traces, groups, strict=True)}
+    results = {name: _named_output(e, name, values, lines) for name, e in named.items()}
+    return DysonEquations(
+        unknowns=core.unknowns,
+        equations=tuple(Equation(s, e) for s, e in zip(core.unknowns, core.equations, strict=True)),
+        definitions=tuple(lines),
+        outputs=results,
+        start=core.start,
+        path=TAU,
+        assumptions=_assumptions(model),
+        pencil=small,
+        log=log,
+    )
+
+
+def _traces(named: Mapping[str, Expr]) -> list[NormalisedTrace]:
+    found: dict[NormalisedTrace, None] = {}
+    for name, expr in named.items():
+        if isinstance(expr, MatrixExpr):
+            found_text = f"{expr} is a matrix"
+            raise ShapeError(f"equations of {name}", found_text, "take ntrace(...) of it")
+        traces = sorted(expr.atoms(NormalisedTrace), key=str) if isinstance(expr, Expr) else []
+        scalar(expr.xreplace({t: Symbol("t") for t in traces}) if traces else expr)
+        found.update(dict.fromkeys(traces))
+    agree([t.formula for t in found], "equations")
+    return list(found)
+
+
+def _ports_by_formula(small: Pencil, formulas: list[Formula]) -> list[list[Port]]:
+    """Ports on the block diagonal of each formula."""
+    ports = iter(small.ports)
+    result = []
+    for node in formulas:
+        rows, cols = (len(split or (0,)) for split in node.parts)
+        grid = [[next(ports) for _ in range(cols)] for _ in range(rows)]
+        if rows != cols or any(grid[i][i].shape[0] != grid[i][i].shape[1] for i in range(rows)):
+            remedy = "split rows and columns in the same way"
+            raise ShapeError(f"ntrace({node})", "its block rows and columns differ", remedy)
+        result.append([grid[i][i] for i in range(rows)])
+    return result
+
+
+def _trace_value(ports: list[Port], trace: NormalisedTrace, core: Core) -> Expr:
+    total, weight = trace.formula.shape[0] * 0, trace.formula.shape[0]
+    for port in ports:
+        value = port.direct
+        for j, u in port.u:
+            for k, v in port.v:
+                value += u * v * core.values[j, k]
+        total += value if len(ports) == 1 else value * port.shape[0] / weight
+    return total
+
+
+def _named_output(
+    expr: Expr, name: str, values: Mapping[NormalisedTrace, Expr], lines: list[Line]
+) -> Expr:
+    """Put trace values in; an output that is more than a symbol gets a line of its own."""
+    known = {s for s, _ in lines}
+    value = expr.xreplace(dict(values))
+    if value.is_Symbol or value.is_number:
+        return value
+    symbol = fresh(name if Symbol(name, real=True) not in known else f"{name}_value")
+    lines.append((symbol, value))
+    return symbol
+
+
+def _equation_step(model: AveragedPencil) -> Step:
+    size_, count = model.pencil.size, len(model.nonzero)
+    result = (
+        f"{len(model.unknowns)} traces occur in eta; {count} of {size_**2} blocks can be nonzero"
+    )
+    return Step("average over the random letters", result, HELTON_2007)
+
+
+def _assumptions(model: AveragedPencil) -> tuple[str, ...]:
+    said = ["all dimensions grow together; random letters are independent"]
+    for group in model.free:
+        others = model.bases[group.basis[1]][0][0]
+        said.append(f"{group.basis[0]} and {others} are in generic position: free")
+    return tuple(said)

@@ -1,0 +1,244 @@
+"""From an averaged pencil to a smallest coupled core: merging, elimination, order.
+
+Stage: inside the Dyson equations. Every merge that the series suggest is proved here: with the
+merged values put in, both sides of each dropped equation must agree identically in the field.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from sympy import Expr, Integer, Symbol
+
+from derive.averaged_pencil import TAU, AveragedPencil, FreeGroup, averaged
+from derive.block import Line
+from derive.block_inverse import inverse_entries
+from derive.covariance_map import Index
+from derive.rewrite import Log, Step
+from derive.symbols import Quantity
+from derive.trace_series import candidates
+
+SMALL_CORE = 3
+
+
+@dataclass(frozen=True)
+class Core:
+    """Equations ordered for solution.
+
+    Attributes:
+        unknowns: core unknowns, in the order in which their groups can be solved.
+        equations: right side for each core unknown.
+        lines: definitions of all other traces, in order.
+        values: each block trace (unknown or output) as an expression in symbols of the core.
+        start: value of each core unknown at tau = 0.
+        log: steps.
+    """
+
+    unknowns: tuple[Quantity, ...]
+    equations: tuple[Expr, ...]
+    lines: tuple[Line, ...]
+    values: Mapping[Index, Expr]
+    start: tuple[Expr, ...]
+    log: Log
+
+
+def core_of(model: AveragedPencil) -> Core:
+    """Return the reduced equations of an averaged pencil."""
+    merged, inverse, log = _merge(model)
+    right: dict[Quantity, Expr] = {}
+    for b in sorted(model.unknowns, key=lambda b: (b[0] != b[1], b)):
+        if b not in merged and b in inverse:
+            right[model.unknowns[b]] = model.mean(b, inverse[b])
+        elif b not in merged:
+            merged[b] = Integer(0)
+    everything = {**right, **_energies(model, merged)}
+    core = smallest_core(everything)
+    rest = [s for s in ordered(everything, core) if s not in core]
+    lines = tuple((s, everything[s]) for s in rest)
+    result = f"{len(everything)} coupled traces, {len(core)} of them unknown"
+    log = log.then(Step("keep the smallest coupled core", result))
+    values = {b: merged.get(b, s) for b, s in model.unknowns.items()}
+    for b in model.outputs:
+        if b not in values:
+            values[b] = model.mean(b, inverse[b]) if b in inverse else Integer(0)
+    start = _start(model, everything, core)
+    equations = tuple(everything[s] for s in core)
+    return Core(tuple(core), equations, lines, values, start, log)
+
+
+def _merge(model: AveragedPencil) -> tuple[dict[Index, Expr], dict[Index, Any], Log]:
+    """Prove the suggested merges; those that fail are dropped and the rest is tried again."""
+    suggested = candidates(model)
+    while True:
+        merged = {
+            b: Integer(0) if s is None else s[1] * model.unknowns[s[0]]
+            for b, s in suggested.items()
+        }
+        inverse = model.inverse(merged)
+        failed = [b for b, s in suggested.items() if not _proved(model, inverse, b, s)]
+        if not failed:
+            break
+        suggested = {b: s for b, s in suggested.items() if b not in failed}
+    zeros = sum(1 for s in suggested.values() if s is None)
+    result = f"{len(model.unknowns)} traces in eta, {zeros} vanish, {len(merged) - zeros} repeat"
+    backward = {b: e.xreplace(model.field.backward) for b, e in merged.items()}
+    return backward, inverse, Log((Step("merge equal unknowns", result),))
+
+
+def _proved(
+    model: AveragedPencil,
+    inverse: Mapping[Index, Any],
+    block: Index,
+    leader: tuple[Index, Expr] | None,
+) -> bool:
+    zero = model.field.convert(Integer(0))
+    value = inverse.get(block, zero)
+    if leader is None:
+        return bool(value == zero)
+    other = inverse.get(leader[0], zero)
+    if value != model.field.convert(leader[1]) * other:
+        return False
+    dims = model.pencil.dims
+    same = dims[block[0]] == dims[leader[0][0]]
+    return same or not _spectral(model, value)
+
+
+def _spectral(model: AveragedPencil, element: Any) -> bool:
+    variables = {s for bases in model.bases.values() for b in bases for s in model.variables(b)}
+    return bool(model.field.expr(element).free_symbols & set(variables))
+
+
+def _energies(model: AveragedPencil, merged: Mapping[Index, Expr]) -> dict[Quantity, Expr]:
+    """Right sides h + E[D (1 + G D)^-1] for the self-energies, D = C s - h."""
+    result: dict[Quantity, Expr] = {}
+    for group in model.free:
+        for place, value in _energy_residuals(model, group, merged).items():
+            symbol = model.energies[place]
+            result[symbol] = symbol + value
+    return result
+
+
+def _energy_residuals(
+    model: AveragedPencil, group: FreeGroup, merged: Mapping[Index, Expr]
+) -> dict[Index, Expr]:
+    field, variables = model.field, model.variables(group.basis)
+    shift = _shifted(group, variables)
+    d: dict[Index, Any] = {
+        (i, l): -field.convert(model.energies[i, l]) for i in group.rows for l in group.cols
+    }
+    for e, coordinate in model.entries_of(group.basis):
+        value = field.convert(e.coefficient) * field.convert(shift[coordinate])
+        d[e.row, e.col] += value
+    g = {
+        (l, i): field.convert(merged.get((l, i), model.unknowns[l, i]))
+        for l in group.cols
+        for i in group.rows
+        if (l, i) in model.unknowns
+    }
+    table = {(l, m): field.convert(Integer(int(l == m))) for l in group.cols for m in group.cols}
+    for l in group.cols:
+        for m in group.cols:
+            for i in group.rows:
+                if (l, i) in g:
+                    table[l, m] += g[l, i] * d[i, m]
+    table = {k: x for k, x in table.items() if x}
+    inverse = inverse_entries(
+        table, list(table) + [(l, m) for l in group.cols for m in group.cols], field.domain.one
+    )
+    result = {}
+    for i in group.rows:
+        for m in group.cols:
+            terms = [d[i, l] * inverse[l, m] for l in group.cols if (l, m) in inverse]
+            total = sum(terms[1:], terms[0])
+            result[i, m] = averaged(field.expr(total), group.basis, variables)
+    return result
+
+
+def _shifted(group: FreeGroup, variables: list[Symbol]) -> list[Expr]:
+    """Spectral variables on the path: their mean at tau = 0, themselves at tau = 1."""
+    means = [group.basis[2].mean(s, variables) for s in variables]
+    return [m + TAU * (s - m) for m, s in zip(means, variables, strict=True)]
+
+
+def _start(
+    model: AveragedPencil, right: Mapping[Quantity, Expr], core: Iterable[Quantity]
+) -> tuple[Expr, ...]:
+    """Values at tau = 0: self-energies are means, traces follow explicitly."""
+    means: dict[Quantity, Expr] = {s: Integer(0) for s in model.energies.values()}
+    for group in model.free:
+        variables = model.variables(group.basis)
+        for e, coordinate in model.entries_of(group.basis):
+            mean = group.basis[2].mean(variables[coordinate], variables)
+            means[model.energies[e.row, e.col]] += e.coefficient * mean
+    return tuple(
+        means[s] if s in means else right[s].xreplace({TAU: Integer(0), **means}) for s in core
+    )
+
+
+def links(right: Mapping[Quantity, Expr]) -> dict[Quantity, set[Quantity]]:
+    """Return for each symbol the symbols that its right side holds."""
+    return {s: {t for t in right if t in e.free_symbols} for s, e in right.items()}
+
+
+def strong_components(graph: Mapping[Quantity, set[Quantity]]) -> list[list[Quantity]]:
+    """Return the strongly connected components, dependencies first."""
+    index: dict[Quantity, int] = {}
+    low: dict[Quantity, int] = {}
+    stack: list[Quantity] = []
+    found: list[list[Quantity]] = []
+
+    def visit(node: Quantity) -> None:
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for other in (o for o in graph if o in graph[node]):
+            if other not in index:
+                visit(other)
+            if other in stack:
+                low[node] = min(low[node], low[other])
+        if low[node] == index[node]:
+            start = stack.index(node)
+            found.append(stack[start:])
+            del stack[start:]
+
+    for node in graph:
+        if node not in index:
+            visit(node)
+    return found
+
+
+def smallest_core(right: Mapping[Quantity, Expr]) -> list[Quantity]:
+    """Return symbols without which no equation depends on itself, as few as is easy to find."""
+    graph = links(right)
+    core: list[Quantity] = []
+    for part in strong_components(graph):
+        inside = {s: graph[s] & set(part) for s in part}
+        core += _feedback(inside)
+    return core
+
+
+def _feedback(graph: Mapping[Quantity, set[Quantity]]) -> list[Quantity]:
+    fixed = [s for s in graph if s in graph[s]]
+    rest = [s for s in graph if s not in fixed]
+    for count in range(SMALL_CORE + 1):
+        for extra in combinations(rest, count):
+            if _acyclic(graph, {*fixed, *extra}):
+                return [*fixed, *extra]
+    chosen = set(fixed)
+    while not _acyclic(graph, chosen):
+        chosen.add(max((s for s in rest if s not in chosen), key=lambda s: len(graph[s])))
+    return [s for s in graph if s in chosen]
+
+
+def _acyclic(graph: Mapping[Quantity, set[Quantity]], removed: set[Quantity]) -> bool:
+    kept = {s: graph[s] - removed for s in graph if s not in removed}
+    return all(len(p) == 1 and p[0] not in kept[p[0]] for p in strong_components(kept))
+
+
+def ordered(right: Mapping[Quantity, Expr], core: Iterable[Quantity]) -> list[Quantity]:
+    """Return all symbols so that each follows those it needs, core symbols being given."""
+    given = set(core)
+    graph = {s: t - given for s, t in links(right).items()}
+    for s in given:
+        graph[s] = set()
+    return [s for part in strong_components(graph) for s in part]
