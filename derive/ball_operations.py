@@ -124,9 +124,13 @@ def softplus_argument(node: Any) -> Basic | None:
 
 
 def _softplus(v: list[Any], analytic: bool) -> acb:
-    """log(1 + exp u) without overflow, and tight on wide balls of either sign."""
+    """log(1 + exp u) without overflow, and tight on wide balls of either sign.
+
+    Away from the real line the two forms differ by multiples of 2 pi i, so the second one is used
+    only for real numbers, and for continuations from the real line (``analytic``).
+    """
     u = v[0]
-    if u.real > 0:
+    if u.real > 0 and (analytic or _real(u)):
         return u + (1 + (-u).exp()).log(analytic=analytic)
     return (1 + u.exp()).log(analytic=analytic)
 

@@ -64,7 +64,7 @@ class Ball:
 
     @property
     def digits(self) -> int:
-        """Number of significant decimal digits that the radius leaves; 0 if zero is inside."""
+        """Significant decimal digits that the radius leaves; 0 if zero is inside, 10**6 if exact."""
         if self.rad == 0:
             return 10**6
         if abs(self.mid) <= self.rad:

@@ -153,7 +153,9 @@ class _Rules:
         if hasattr(f, "_bound"):
             return Envelope(arb(f._bound))
         argument = f.args[0]
-        if name in _BOUNDED and argument.is_extended_real is not False:
+        if name == "erfc":
+            return self._erfc(argument)
+        if name in _BOUNDED and _is_real(argument):
             return Envelope(arb(_BOUNDED[name]))
         if name in ("Abs", "asinh"):
             return self.upper(argument)
@@ -173,6 +175,17 @@ class _Rules:
             )
         return None
 
+    def _erfc(self, u: Any) -> Envelope | None:
+        """Use erfc u <= exp(-u^2) where a linear u is positive, and erfc <= 2 elsewhere."""
+        if not _is_real(u):
+            return None
+        linear = self._coefficients(u)
+        if linear is None or len(linear) != 2 or linear[1][0] <= 0:
+            return Envelope(arb(2))
+        bound = self.upper(exp(-(u**2)))
+        start = max(ZERO, -linear[0][0] / linear[1][0])
+        return bound and Envelope(bound.A, bound.n, bound.c, bound.e, max(bound.T, start))
+
     def reciprocal(self, f: Any) -> Envelope | None:
         """Bound 1/|f| from above."""
         if not f.has(self.t):
@@ -189,7 +202,9 @@ class _Rules:
             return self._hyperbolic_reciprocal(f)
         if type(f).__name__ == "Abs":
             return self.reciprocal(f.args[0])
-        return self._polynomial_reciprocal(f) or self._sum_reciprocal(f)
+        return (
+            self._polynomial_reciprocal(f) or self._sum_reciprocal(f) or self._offset_reciprocal(f)
+        )
 
     def _hyperbolic_reciprocal(self, f: Any) -> Envelope | None:
         """Use 1/cosh u <= 2 exp(-|u|), and 1/|sinh u| <= 4 exp(-|u|) once |u| >= 1."""
@@ -215,17 +230,34 @@ class _Rules:
         known = [bound for bound in bounds if bound is not None]
         return min(known, key=lambda b: b.rate) if known else None
 
-    def _polynomial_reciprocal(self, f: Expr) -> Envelope | None:
-        """Beyond twice the Cauchy bound, |p(t)| >= |leading| t^d / 2."""
-        coefficients = self._coefficients(f)
-        if coefficients is None:
+    def _offset_reciprocal(self, f: Any) -> Envelope | None:
+        """Bound 1/|c + b(t)| for a constant c above the bound of b."""
+        constant, rest = f.as_independent(self.t, as_Add=True)
+        bound = self.upper(rest) if f.is_Add else None
+        if bound is None or max(bound.rate) > 0:
+            return None
+        gap = abs(self.evaluation.complex(constant)) - bound.A
+        return Envelope(_up(1 / gap), T=bound.T) if gap > 0 else None
+
+    def _polynomial_reciprocal(self, f: Any) -> Envelope | None:
+        """Bound 1/|p(t) + b(t)| for a polynomial p of degree d >= 1 and a bounded b.
+
+        From twice the sum of the other coefficients on, |p + b| >= |leading| t^d / 2.
+        """
+        terms = f.args if f.is_Add else (f,)
+        smooth = [term for term in terms if term.is_polynomial(self.t)]
+        others = [self.upper(term) for term in terms if term not in smooth]
+        bounded = [b for b in others if b is not None and max(b.rate) <= 0]
+        coefficients = self._coefficients(sum(smooth))
+        if coefficients is None or len(coefficients) < 2 or len(bounded) < len(others):
             return None
         low, high = coefficients[-1]
         leading = min(abs(low), abs(high))
         if low <= 0 <= high:
             return None
         rest = sum((max(abs(a), abs(b)) for a, b in coefficients[:-1]), ZERO)
-        start = max(Fraction(1), 2 * rest / leading)
+        rest += sum((_fraction_above(b.A) for b in bounded), ZERO)
+        start = max([Fraction(1), 2 * rest / leading, *(b.T for b in bounded)])
         return Envelope(_up(2 / arb(_fmpq(leading))), T=start)
 
     def _coefficients(self, f: Expr) -> list[tuple[Fraction, Fraction]] | None:
@@ -276,6 +308,18 @@ class _Rules:
         return _Quadratic(top, 2 * top, top, bound.T)
 
 
+def _is_real(f: Any) -> bool:
+    """Return whether an expression is proved real for real arguments."""
+    if f.is_extended_real:
+        return True
+    name = type(f).__name__
+    if f.is_Pow:
+        return bool(f.exp.is_integer) and _is_real(f.base)
+    if name == "Piecewise":
+        return all(_is_real(pair.args[0]) for pair in f.args)
+    return name in _ALWAYS_REAL and all(_is_real(argument) for argument in f.args)
+
+
 def _combine(bounds: list[Any], join: Callable[[Any, Any], Any]) -> Any:
     if not bounds or any(bound is None for bound in bounds):
         return None
@@ -289,3 +333,6 @@ _BOUNDED = {
     "tanh": 1, "erf": 1, "erfc": 2, "sin": 1, "cos": 1, "sign": 1, "Heaviside": 1, "sech": 1,
     "atan": 2, "acot": 2, "sinc": 1, "asin": 2, "acos": 4,
 }  # fmt: skip
+_ALWAYS_REAL = {
+    "Add", "Mul", "exp", "sinh", "cosh", "Abs", "asinh", "Max", "Min", "erfi", *_BOUNDED,
+} - {"asin", "acos"}  # fmt: skip

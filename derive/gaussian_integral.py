@@ -93,8 +93,8 @@ def vanishes(expr: Expr, variable: Symbol, mean: Expr, variance: Expr) -> bool:
 
 def _mean(expr: Expr, z: Symbol, mean: Expr, variance: Expr, evaluation: Evaluation) -> arb:
     with working_precision(evaluation.prec + _GUARD):
-        inner = Evaluation(evaluation.prec + _GUARD)
-        law = NormalLaw(inner(mean), inner(variance), inner.prec)
+        inner = Evaluation(evaluation.prec)
+        law = NormalLaw(inner(mean), inner(variance), evaluation.prec + _GUARD)
         if law.variance < 0:
             raise RangeError(f"variance = {variance}", "negative", "give a variance >= 0")
         value = arb.nan()
@@ -153,7 +153,9 @@ def _proved(
         raise RangeError(
             "a Gaussian mean", "the integrand is not real", "check roots and logarithms"
         )
-    return total.real + arb(0, (low_tail + high_tail).upper())
+    value = total.real + arb(0, (low_tail + high_tail).upper())
+    useful = value.is_finite() and value.rad() * law.norm < scale * arb(2) ** (-law.prec // 2)
+    return value if useful else arb.nan()
 
 
 def _weighted(f: BallFunction, law: NormalLaw) -> BallFunction:
@@ -184,7 +186,11 @@ def _scale(
     best = arb(0)
     for f, low, high in zip(functions, [None, *ends], [*ends, None], strict=True):
         for x in _probes(low, high, law, bounds):
-            size = abs(f(acb(x), False) * law.density(acb(x)))
+            value = f(acb(x), False)
+            if value.is_finite() and not value.imag.contains(0):
+                place = f"the integrand is not real at {float(x.mid()):.6g}"
+                raise RangeError("a Gaussian mean", place, "check roots and logarithms")
+            size = abs(value * law.density(acb(x)))
             if size.is_finite() and size.mid() > best:
                 best = size.mid()
     if best > arb(2) ** _LARGEST_EXPONENT:

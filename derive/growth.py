@@ -120,6 +120,8 @@ class _Leading:
             return self.rate(f.args[0])
         if name in _SATURATING and self._grows(f.args[0]):
             return _FLAT
+        if name == "erfc" and self._grows(f.args[0]):
+            return self._erfc(f.args[0])
         if name == "log":
             inner = self.rate(f.args[0])
             if inner is None or inner == _FLAT:
@@ -128,22 +130,40 @@ class _Leading:
             return (S.Zero, S.Zero, S(degree))
         return None
 
+    def _erfc(self, u: Expr) -> Rate | None:
+        """Erfc tends to 2 on the left and to exp(-u^2)/(sqrt(pi) u) on the right; u linear."""
+        if not u.is_polynomial(self.t):
+            return None
+        polynomial = Poly(u, self.t)
+        sign = self._sign(polynomial.LC()) if polynomial.degree() == 1 else None
+        if sign == -1:
+            return _FLAT
+        rate = self._exponential(-(u**2)) if sign == 1 else None
+        return rate and (rate[0], rate[1], -S.One)
+
     def _grows(self, u: Expr) -> bool:
         rate = self.rate(u)
         return rate is not None and self._compare(rate, _FLAT) == 1
 
-    def _exponential(self, g: Expr) -> Rate | None:
+    def _exponential(self, g: Any) -> Rate | None:
         try:
             coefficients = Poly(g, self.t).all_coeffs()
         except PolynomialError:
-            return None
+            return self._beyond_quadratic(g)
         if any(c.has(self.t) for c in coefficients):
-            return None
+            return self._beyond_quadratic(g)
         if len(coefficients) > 3:
             sign = self._sign(coefficients[0])
             return (oo * sign, S.Zero, S.Zero) if sign else None
         _, c, e = [*reversed(coefficients), S.Zero, S.Zero][:3]
         return (e, c, S.Zero)
+
+    def _beyond_quadratic(self, g: Any) -> Rate | None:
+        """Rate of exp(g) for a positive g that grows faster than any quadratic."""
+        rate = self.rate(g) if g.is_positive else None
+        if rate is None or self._compare(rate, (S.Zero, S.Zero, S(2))) != 1:
+            return None
+        return (oo, S.Zero, S.Zero)
 
     def _sign(self, x: Expr) -> int | None:
         """Return the sign of a constant, None if it is not certain."""

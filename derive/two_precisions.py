@@ -74,9 +74,12 @@ def _nodes(part: Piece, z: Symbol, law: NormalLaw, prec: int) -> list[mpf]:
 
 
 def _tanh_sinh(expr: Expr, z: Symbol, law: NormalLaw, ends: tuple[mpf, mpf], prec: int) -> mpf:
-    """Integrate from both ends to the middle, stretched so that algebraic ends become smooth."""
-    with working_precision(prec), mp.workprec(prec):
-        f = compile_ball(expr, z, Evaluation(prec))
+    """Integrate from both ends to the middle, stretched so that algebraic ends become smooth.
+
+    Points are evaluated with twice the bits: quotients such as z/(exp(z) - 1) cancel at their ends.
+    """
+    with working_precision(2 * prec), mp.workprec(prec):
+        f = compile_ball(expr, z, Evaluation(2 * prec))
         half = (ends[1] - ends[0]) / 2
         total = mpf(0)
         for end, width in ((ends[0], half), (ends[1], -half)):
