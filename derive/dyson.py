@@ -13,17 +13,19 @@ Source: [helton2007], the operator-valued semicircle equation.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from sympy import Expr, Matrix, Symbol
+from sympy import Expr, Matrix, S, Symbol, diff
 from sympy import eye as unit_matrix
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from derive.averaged_pencil import TAU, AveragedPencil
 from derive.block import Line, chain, forward, fresh
+from derive.covariance_map import matching
 from derive.dyson_core import Core, core_of
 from derive.errors import NotClosedError, ShapeError, UnknownNameError
 from derive.matrices import NormalisedTrace
+from derive.matrix_letters import Gaussian, Wigner
 from derive.matrix_nodes import Formula, agree
-from derive.pencil import Pencil, Port, pencil
+from derive.pencil import Entry, Pencil, Port, pencil
 from derive.pencil_check import refuse_singular
 from derive.pencil_minimal import minimise
 from derive.provenance import HELTON_2007
@@ -45,8 +47,9 @@ class DysonEquations:
         definitions: all other traces, in order, as straight-line code.
         outputs: named scalars.
         start: values of the unknowns at path = 0.
-        path: symbol that scales every variance; None after it was set to 1.
+        path: symbol tau that scales every variance.
         assumptions: statements under which the equations hold.
+        declared: the outputs as they were declared, for the experiment.
         pencil: the minimal pencil that they come from.
         log: steps.
     """
@@ -58,6 +61,7 @@ class DysonEquations:
     start: tuple[Expr, ...]
     path: Symbol
     assumptions: tuple[str, ...] = ()
+    declared: Mapping[str, Expr] = field(default_factory=dict, repr=False)
     pencil: Pencil | None = field(default=None, repr=False)
     log: Log = field(default=Log(), repr=False)
 
@@ -127,7 +131,9 @@ class DysonEquations:
             >>> eqs.with_output("df", lambda o: 1 - lam*o["g"]).outputs["df"]
             -g_0_0*lam + 1
         """
-        return replace(self, outputs={**self.outputs, name: rule(self.outputs)})
+        declared = {**self.declared, name: rule(self.declared)}
+        outputs = {**self.outputs, name: rule(self.outputs)}
+        return replace(self, outputs=outputs, declared=declared)
 
     def differentiate(self, name: str, wrt: Quantity) -> "DysonEquations":
         """Return the equations with the derivative of an output in a control as one more output.
@@ -156,8 +162,13 @@ class DysonEquations:
         d = fresh(label)
         definitions = (*new.definitions, *more, (d, chain(target, rate)))
         step = Step(f"differentiate in {wrt.name}", f"{name}, by the implicit function theorem")
-        outputs = {**self.outputs, label: d}
-        return replace(new, definitions=definitions, outputs=outputs, log=self.log.then(step))
+        return replace(
+            new,
+            definitions=definitions,
+            outputs={**self.outputs, label: d},
+            declared={**self.declared, label: diff(self.declared[name], wrt)},
+            log=self.log.then(step),
+        )
 
     def _with_rates(
         self, rates: tuple[Quantity, ...], matrix: Matrix, load: list[Expr], lines: list[Line]
@@ -229,6 +240,7 @@ def equations(outputs: Expr | Mapping[str, Expr]) -> DysonEquations:
     built = pencil(*formulas)
     log = Log((Step("write the expression as a linear pencil", f"{built.size} blocks"),))
     small, steps = minimise(built)
+    small, ridge = _with_start(small)
     groups = _ports_by_formula(small, formulas)
     wanted = {(j, k) for ports in groups for port in ports for j, _ in port.u for k, _ in port.v}
     model = AveragedPencil(small, tuple(sorted(wanted)))
@@ -244,10 +256,21 @@ def equations(outputs: Expr | Mapping[str, Expr]) -> DysonEquations:
         outputs=results,
         start=core.start,
         path=TAU,
-        assumptions=_assumptions(model),
+        assumptions=(*_assumptions(model), *ridge),
+        declared=named,
         pencil=small,
         log=log,
     )
+
+
+def _with_start(small: Pencil) -> tuple[Pencil, tuple[str, ...]]:
+    """Add a ridge 1 - tau to every inverse where the pencil has no inverse at tau = 0."""
+    fixed = {(e.row, e.col) for e in small.entries if not isinstance(e.letter, (Gaussian, Wigner))}
+    if matching(small.size, fixed) is not None or not small.inverses:
+        return small, ()
+    ridge = tuple(Entry(i, i, None, False, S.One - TAU) for i in small.inverses)
+    said = "nothing is left of an inverse without its random letters: the path adds 1 - tau to it"
+    return replace(small, entries=small.entries + ridge), (said,)
 
 
 def _traces(named: Mapping[str, Expr]) -> list[NormalisedTrace]:

@@ -78,6 +78,7 @@ class Pencil:
         entries: terms of Q, without zeros.
         ports: the expressions that it realises.
         expressions: what the ports realise; one made of blocks has a port per block.
+        inverses: blocks that stand for an inverse; empty once minimised.
         built: number of blocks before minimisation.
     """
 
@@ -85,6 +86,7 @@ class Pencil:
     entries: tuple[Entry, ...]
     ports: tuple[Port, ...]
     expressions: tuple[Formula, ...] = ()
+    inverses: tuple[int, ...] = ()
     built: int = field(default=0, compare=False)
 
     @property
@@ -142,6 +144,7 @@ class _Flow:
     dims: list[Expr] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     sources: list[Expr] = field(default_factory=list)
+    inverses: list[int] = field(default_factory=list)
     inputs: dict[int, tuple[int, int]] = field(default_factory=dict)
     known: dict[object, tuple[tuple[int, ...], Expr]] = field(default_factory=dict)
 
@@ -217,6 +220,7 @@ class _Flow:
         if (node, unit) not in self.known:
             split = node.parts[0] or node.parts[1] or (node.shape[0],)
             fresh = tuple(self.variable(dim) for dim in split)
+            self.inverses.extend(fresh)
             self.known[node, unit] = fresh, scale
             given = tuple((((col, None, False), S.One),) for col in fresh)
             for row, image, right in zip(fresh, self.run(node.args[0], given), forms, strict=True):
@@ -284,7 +288,12 @@ def pencil(*expressions: Formula) -> Pencil:
     ports = [_port(flow, *draft) for draft in drafts]
     entries = _collected(flow.entries)
     return Pencil(
-        tuple(flow.dims), entries, tuple(_with_inputs(flow, ports)), expressions, len(flow.dims)
+        tuple(flow.dims),
+        entries,
+        tuple(_with_inputs(flow, ports)),
+        expressions,
+        tuple(flow.inverses),
+        len(flow.dims),
     )
 
 

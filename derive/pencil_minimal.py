@@ -235,7 +235,7 @@ def _pencil(linear: _Linear, old: Pencil) -> Pencil:
         replace(port, u=_pairs(u, to_sympy), v=_pairs(v, to_sympy))
         for port, v, u in zip(old.ports, *linear.starts, strict=True)
     ]
-    return Pencil(linear.dims, tuple(entries), tuple(ports), old.expressions, old.built)
+    return Pencil(linear.dims, tuple(entries), tuple(ports), old.expressions, (), old.built)
 
 
 def _pairs(vector: Vector, to_sympy: Any) -> tuple[tuple[int, Expr], ...]:

@@ -27,9 +27,9 @@ def candidates(model: AveragedPencil) -> dict[Index, tuple[Index, Expr] | None]:
     """Return, for unknowns that seem redundant, the unknown and the factor that give them.
 
     None marks an unknown that seems to vanish. The answer is empty where there is no expansion:
-    free groups, no inverse at tau = 0, or scalars that are irrational at rational points.
+    free groups, a path with a ridge, or scalars that are irrational at rational points.
     """
-    if model.free:
+    if model.free or any(TAU in e.coefficient.free_symbols for e in model.pencil.entries):
         return {}
     values = _values(model)
     series = _series(model, values)
