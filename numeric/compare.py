@@ -213,6 +213,7 @@ def _judge(
             value=fit.value,
             stderr=fit.stderr,
             dof=dof,
+            least_dof=fit.least_dof,
             limit=bound,
             allowance=error[output] + _allowance(fit, theory[output], rules.allowance),
             t_size=at_size / np.maximum(simulation.stderr(output), np.finfo(float).tiny),
@@ -227,7 +228,7 @@ def _fit(simulation: Simulation, output: str) -> Intercept:
         return extrapolate(np.array(simulation.d, dtype=float), mean, stderr, count.astype(float))
     dof = np.maximum(count[0] - 1.0, 1.0)
     none = np.zeros(mean[0].shape)
-    return Intercept(np.asarray(mean[0]), np.asarray(stderr[0]), dof, none, none)
+    return Intercept(np.asarray(mean[0]), np.asarray(stderr[0]), dof, dof, none, none)
 
 
 def _allowance(fit: Intercept, theory: Array, relative: float | None) -> Array:

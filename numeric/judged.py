@@ -22,7 +22,8 @@ class Judged:
         theory: values of the theory; NaN where it has none.
         value: the experiment, extrapolated to infinite size.
         stderr: its standard error.
-        dof: degrees of freedom of ``stderr``.
+        dof: degrees of freedom of ``stderr``, Satterthwaite's.
+        least_dof: a lower bound of them, for a power that is not exaggerated.
         limit: largest |t| that is accepted.
         allowance: absolute deviation that is accepted on top.
         t_size: Student t of each size by itself, its bias included, shape (len(d), *points).
@@ -32,6 +33,7 @@ class Judged:
     value: Array
     stderr: Array
     dof: Array
+    least_dof: Array
     limit: Array
     allowance: Array
     t_size: Array
@@ -63,11 +65,12 @@ class Judged:
     def resolves(self) -> Array:
         """Relative error of the theory that would have been rejected with probability 0.98.
 
-        Accuracy: that of ``stderr``, a relative ``1/sqrt(2 dof)``.
+        Accuracy: that of ``stderr``, a relative ``1/sqrt(2 dof)``. Measured power: 0.98 to 0.99 with
+        8 trials per size or more, 0.94 with 4.
         """
         shift = np.full(self.theory.shape, np.nan)
         ok = self.tested
-        shift[ok] = detectable(self.limit[ok], self.dof[ok]) * self.stderr[ok]
+        shift[ok] = detectable(self.limit[ok], self.least_dof[ok]) * self.stderr[ok]
         size = np.abs(self.theory)
         whole = shift + 2 * self.allowance
         return np.divide(whole, size, out=np.full(size.shape, np.inf), where=~(size == 0))

@@ -3,9 +3,10 @@ r"""Student statistics of a mean over sizes: extrapolation in 1/d, quantiles, an
 Stage: the arithmetic of ``numeric.compare``; nothing here knows what is compared.
 
 Conventions: the first axis of every table is the size. A mean at size d is modelled as
-``a + b/d``; ``a`` is the value at infinite size. All sizes that enter are fixed before any result
-is seen, so ``a`` is a linear combination of independent means with constant coefficients: it is
-unbiased under the model, and its degrees of freedom are Satterthwaite's.
+``a + b/d``; ``a`` is the value at infinite size. Its coefficients follow from the design (sizes and
+numbers of trials), not from the measured errors, so it is unbiased under the model; its degrees of
+freedom are Satterthwaite's, from the measured errors, because a rule for how they fall with d
+would spoil the level where it fails.
 """
 
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ class Intercept:
         value: estimate of ``a``; NaN where fewer than two sizes can be used.
         stderr: its standard error.
         dof: degrees of freedom of that standard error.
+        least_dof: fewest degrees of freedom of a size; a lower bound of ``dof``.
         slope: estimate of ``b``.
         curvature: coefficient with which a term ``c/d**2`` of the truth would enter ``value``.
     """
@@ -34,6 +36,7 @@ class Intercept:
     value: Array
     stderr: Array
     dof: Array
+    least_dof: Array
     slope: Array
     curvature: Array
 
@@ -41,9 +44,8 @@ class Intercept:
 def extrapolate(d: Array, mean: Array, stderr: Array, count: Array) -> Intercept:
     """Fit ``a + b/d`` to means at several sizes.
 
-    The weight of a size is ``count * d**2``, because fluctuations of traces fall as 1/d. It is not
-    taken from the measured errors: that would bias ``a`` and spoil its degrees of freedom. A wrong
-    guess costs efficiency only.
+    The weight of a size is ``count * d**2``, because fluctuations of traces fall as 1/d; where they
+    do not, only efficiency is lost.
 
     Args:
         d: sizes, shape (s,).
@@ -74,6 +76,7 @@ def extrapolate(d: Array, mean: Array, stderr: Array, count: Array) -> Intercept
     return Intercept(
         value=value,
         stderr=np.sqrt(variances.sum(axis=0)) + 0 * total,
+        least_dof=np.where(usable, count - 1.0, np.inf).min(axis=0),
         dof=satterthwaite(variances, count - 1.0),
         slope=slope,
         curvature=(coefficients * x**2).sum(axis=0),
@@ -87,14 +90,19 @@ def _combine(coefficients: Array, mean: Array, usable: NDArray[np.bool_]) -> Arr
 def satterthwaite(variances: Array, dof: Array) -> Array:
     """Return the degrees of freedom of a sum of estimated variances along the first axis.
 
-    Never below the smallest of the terms that count, never above their sum.
+    Args:
+        variances: estimated variances, shape (s, *points); zero for a term that does not count.
+        dof: degrees of freedom of each, same shape.
 
-    Accuracy: an approximation to the law of the sum (first two moments); exact for one term.
+    Returns:
+        Shape ``points``; between the least of the terms that count and their sum; at least 1.
+
+    Accuracy: an approximation. Two terms of 9 degrees of freedom, at a level of 1e-4: the true
+    level was 0.8 to 1.8 times that, over all ratios of the variances; with 4 each, 0.5 to 3.5.
     """
     spread = np.where(variances > 0, variances**2 / np.maximum(dof, 1.0), 0.0).sum(axis=0)
-    least = np.where(dof >= 1, dof, np.inf).min(axis=0)
     total = variances.sum(axis=0)
-    return np.where(spread > 0, total**2 / np.where(spread > 0, spread, 1.0), least)
+    return np.divide(total**2, spread, out=np.ones(spread.shape), where=spread > 0)
 
 
 def two_sided_limit(level: Array | float, dof: Array) -> Array:
