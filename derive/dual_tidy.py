@@ -1,0 +1,131 @@
+"""A kernel written the way a person would.
+
+Stage: after the moments of all pairs of terms. Complex exponentials return to cosines and sines of
+their phase, equal functions meet, pairs of exponentials become cosh and sinh, and each coefficient
+takes the shortest of a few exact spellings.
+"""
+
+from sympy import (
+    Add,
+    Expr,
+    I,
+    Poly,
+    S,
+    Symbol,
+    cos,
+    cosh,
+    count_ops,
+    exp,
+    expand,
+    factor,
+    factor_terms,
+    sin,
+    sinh,
+)
+
+from derive.gaussian_moments import Combination, canonical, split
+
+Weights = dict[Expr, Expr]
+
+
+def assemble_kernel(combination: Combination) -> Expr:
+    """Return the value of a real combination as one expression."""
+    groups: dict[Expr, Weights] = {}
+    for (exponent, phase, special), weight in combination.items():
+        for function, part in _real_parts(expand(weight), phase, special):
+            row = groups.setdefault(function, {})
+            row[exponent] = row.get(exponent, S.Zero) + part
+    by_exponent: dict[Expr, list[Expr]] = {}
+    for function, row in groups.items():
+        for factor_, exponent, weight in _paired(_clean(row)):
+            by_exponent.setdefault(exponent, []).append(weight * factor_ * function)
+    terms = [exp(e) * _shorter(Add(*inner)) for e, inner in by_exponent.items()]
+    return _shorter(Add(*terms))
+
+
+def _real_parts(weight: Expr, phase: Expr, special: Expr) -> list[tuple[Expr, Expr]]:
+    """Return (function, coefficient) pairs adding up to Re(weight e^(i phase)) special."""
+    if phase == 0 and not weight.has(I):
+        return [(special, weight)]
+    real, imaginary = split(weight)
+    parts = []
+    for wave, part in ((cos(phase), real), (sin(phase), -imaginary)):
+        sense, function = wave.as_coeff_Mul()
+        if part != 0 and wave != 0:
+            parts.append((special * function, part * sense))
+    return parts
+
+
+def _clean(row: Weights) -> Weights:
+    tidy = {exponent: shortest(weight) for exponent, weight in row.items()}
+    return {exponent: weight for exponent, weight in tidy.items() if weight != 0}
+
+
+def shortest(weight: Expr) -> Expr:
+    """Return the shortest of a few exact spellings of a coefficient."""
+    weight = expand(weight)
+    candidates = [weight, factor_terms(weight)]
+    if weight.free_symbols:
+        candidates.append(factor(weight))
+    return min(candidates, key=count_ops)
+
+
+def _paired(row: Weights) -> list[tuple[Expr, Expr, Expr]]:
+    """Join c exp(A) ± c exp(B) into 2 c exp((A + B)/2) cosh or sinh((A - B)/2)."""
+    left, result = dict(row), []
+    for a in row:
+        mirrored = [b for b in left if b != a and a in left and _mirrored(row, a, b)]
+        if not mirrored:
+            continue
+        partner = min(mirrored, key=lambda b: count_ops(_middle_and_half(a, b)))
+        middle, half = _middle_and_half(a, partner)
+        even = expand(row[a] - row[partner]) == 0
+        wave = cosh(half) if even else sinh(half)
+        result.append((wave, middle, 2 * row[a]))
+        del left[a], left[partner]
+    return result + [(S.One, exponent, weight) for exponent, weight in left.items()]
+
+
+def _middle_and_half(a: Expr, b: Expr) -> tuple[Expr, Expr]:
+    return canonical((a + b) / 2), canonical((a - b) / 2)
+
+
+def _mirrored(row: Weights, a: Expr, b: Expr) -> bool:
+    """Return whether two exponentials have equal or opposite coefficients and a common part."""
+    if S.Zero in (a, b) or 0 not in (expand(row[a] - row[b]), expand(row[a] + row[b])):
+        return False
+    middle, half = _middle_and_half(a, b)
+    return bool(count_ops(half) < count_ops(canonical(a)) and not _shares(middle, half))
+
+
+def _shares(middle: Expr, half: Expr) -> bool:
+    """Return whether a term of one exponent is also in the other, up to a number."""
+    first, second = (
+        {term.as_coeff_Mul()[1] for term in Add.make_args(expand(e))} for e in (middle, half)
+    )
+    return bool(first & second)
+
+
+def _shorter(expr: Expr) -> Expr:
+    return min((expr, factor_terms(expr)), key=count_ops)
+
+
+def stable_roots(expr: Expr, rho: Symbol, root: Symbol) -> Expr:
+    """Write rho^2 as 1 - root^2 in bases of powers where that leaves only positive terms.
+
+    So ``a + b + 1 + a*b*(1 - rho^2)`` is a sum without cancellation near rho = ±1.
+    """
+    return expr.replace(
+        lambda e: e.is_Pow and not (e.exp.is_Integer and e.exp.is_positive) and rho in e.base.free_symbols,
+        lambda e: _stable(e.base, rho, root) ** e.exp,
+    )
+
+
+def _stable(base: Expr, rho: Symbol, root: Symbol) -> Expr:
+    if not base.is_polynomial(rho) or any(m[0] % 2 for m in Poly(base, rho).monoms()):
+        return base
+    sense = -1 if expand(base.subs(rho, 0)).could_extract_minus_sign() else 1
+    fresh = expand(sense * base.subs(rho**2, 1 - root**2))
+    if any(term.could_extract_minus_sign() for term in Add.make_args(fresh)):
+        return base
+    return sense * fresh
