@@ -1,0 +1,49 @@
+"""Shared fixtures: seeded randomness, clean precision, and a report header with versions."""
+
+import importlib.util
+import os
+import pathlib
+import zlib
+
+import mpmath
+import numba
+import numpy
+import pytest
+import sympy
+from hypothesis import settings
+
+settings.register_profile("ci", max_examples=25, derandomize=True, deadline=None)
+settings.register_profile("deep", max_examples=500, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture
+def rng(request):
+    """A generator seeded from the name of the test."""
+    return numpy.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
+
+
+@pytest.fixture(scope="session")
+def follow():
+    """Reference solver of Dyson equations: outputs at a point, by continuation and Newton."""
+    path = pathlib.Path(__file__).with_name("dyson_path.py")
+    spec = importlib.util.spec_from_file_location("dyson_path", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.follow
+
+
+@pytest.fixture(autouse=True)
+def _fresh_precision():
+    """Reset the precision of mpmath around each test."""
+    mpmath.mp.prec = 53
+    yield
+    mpmath.mp.prec = 53
+
+
+def pytest_report_header():
+    """Name what the numbers depend on."""
+    return (
+        f"numpy {numpy.__version__}, sympy {sympy.__version__}, numba {numba.__version__}, "
+        f"mpmath {mpmath.__version__}, {os.cpu_count()} cores"
+    )
