@@ -270,15 +270,20 @@ class Tilted:
         whole = erf(argument(top, self.w * grown))
         if self.cell.is_line():
             return self._level(whole)
-        above_low = self._bell_above(low, top, grown) if low != -oo else self._level(whole)
-        above_high = self._bell_above(high, top, grown) if high != oo else {}
-        return combine([(S.One, above_low), (-S.One, above_high)])
+        side = 1
+        if high != oo:
+            past_high = low == -oo or decided_sign(-self._numerator(high)) == 1
+            side = -1 if past_high else 1
+        near, far = (low, high) if side == 1 else (high, low)
+        inside = self._bell_beyond(near, side, top, grown)
+        outside = self._bell_beyond(far, side, top, grown) if far not in (oo, -oo) else {}
+        return combine([(S.One, inside), (-S.One, outside)])
 
-    def _bell_above(self, end: Expr, top: Expr, grown: Expr) -> Combination:
-        """Return E[erf(alpha z + beta); z > end] = 2 Phi2(h, k; c) - Phi(k)."""
+    def _bell_beyond(self, end: Expr, side: int, top: Expr, grown: Expr) -> Combination:
+        """Return E[erf(alpha z + beta); side (z - end) > 0] = 2 Phi2(h, k; c) - Phi(k)."""
         self.measure.ledger.rules["orthant"] = None
-        r, (slope, _) = self.measure.variance, self.mode.bells[0]
-        ahead = -self._numerator(end)
+        r, slope = self.measure.variance, side * self.mode.bells[0][0]
+        ahead = -side * self._numerator(end)
         if top == 0 and ahead == 0:
             return self._level(atan(argument(2 * slope * r, 2 * r * self.w)) / pi)
         h = argument(top, self.w * grown / 2)

@@ -86,11 +86,24 @@ def _group(exponent: Expr, group: dict[Expr, Expr]) -> Expr:
     weights = {special: expand(weight) for special, weight in group.items()}
     weights = {special: weight for special, weight in weights.items() if weight != 0}
     bells = [special for special in weights if isinstance(special, erf)]
-    spellings = [weights]
-    if len(bells) == 1 and S.One in weights:
-        spellings.append(_with_tail(weights, bells[0]))
-    inner = _sum(min(spellings, key=_spelling_cost))
+    if _tails_only(exponent, weights, bells):
+        rest = {special: w for special, w in weights.items() if special not in (S.One, *bells)}
+        weights = {**rest, **{erfc(bell.args[0]): -weights[bell] for bell in bells}}
+    elif len(bells) == 1 and S.One in weights:
+        weights = min((weights, _with_tail(weights, bells[0])), key=_spelling_cost)
+    inner = _sum(weights)
     return exp(exponent) * min((inner, factor_terms(inner)), key=_cost)
+
+
+def _tails_only(exponent: Expr, weights: dict[Expr, Expr], bells: list[Expr]) -> bool:
+    """Return whether all error functions can be written as tails, leaving no constant.
+
+    Beside a large exponent such a difference of error functions would lose all its digits.
+    """
+    if not bells or (exponent == 0 and S.One not in weights):
+        return False
+    total = weights.get(S.One, S.Zero) + Add(*(weights[bell] for bell in bells))
+    return bool(expand(total) == 0)
 
 
 def _with_tail(weights: dict[Expr, Expr], bell: Expr) -> dict[Expr, Expr]:
