@@ -18,7 +18,7 @@ from sympy import Dummy, Expr, Float, Rational, S, Symbol, expand, sqrt, sympify
 from derive.bivariate import q
 from derive.dual_moments import Normals, Q, pair_mean
 from derive.dual_terms import Term, derivative, jumps, terms_of
-from derive.dual_tidy import assemble_kernel, stable_roots
+from derive.dual_tidy import assemble_kernel, stable_sums
 from derive.errors import NoRuleError, RangeError
 from derive.gaussian import checked_input, closed_form
 from derive.gaussian_moments import Combination
@@ -76,8 +76,12 @@ def dual(
     """
     (first, m1, a, x), (second, m2, b, _) = _inputs(s, t, variances, means, variable)
     point = _correlation(rho, x)
-    if a == 0 or b == 0 or abs(point) == 1:
-        return _on_one_normal((first, m1, a), (second, m2, b), point, x)
+    if a == 0 or b == 0:
+        return _with_a_constant((first, m1, a), (second, m2, b), x)
+    if abs(point) == 1:
+        found = _on_one_normal((first, m1, a), (second, m2, b), point, x)
+        if found is not None:
+            return found
     expr, log = _kernel(first, second, (m1, m2), (a, b), x)
     return Value(_at(expr, point), Kind.CLOSED_FORM, "closed form by the rules for a pair", log)
 
@@ -151,16 +155,23 @@ def _at(expr: Expr, point: Expr) -> Expr:
 # --- kernels ------------------------------------------------------------------------------------
 
 
-def _on_one_normal(first: Any, second: Any, point: Expr, x: Symbol) -> Value:
-    """Return the kernel where one normal is constant, or v is an affine function of u."""
+def _with_a_constant(first: Any, second: Any, x: Symbol) -> Value:
+    """Return the kernel where one normal has no spread."""
     (s, m1, a), (t, m2, b) = first, second
-    if a == 0 or b == 0:
-        one, two = closed_form(s, m1, a, x), closed_form(t, m2, b, x)
-        log = one[1].then(Step("a constant factor")).extend(two[1])
-        return Value(one[0] * two[0], Kind.CLOSED_FORM, "one normal is constant", log)
+    one, two = closed_form(s, m1, a, x), closed_form(t, m2, b, x)
+    log = one[1].then(Step("a constant factor")).extend(two[1])
+    return Value(one[0] * two[0], Kind.CLOSED_FORM, "one normal is constant", log)
+
+
+def _on_one_normal(first: Any, second: Any, point: Expr, x: Symbol) -> Value | None:
+    """Return the kernel where v is an affine function of u; None if its kinks have no order."""
+    (s, m1, a), (t, m2, b) = first, second
     scale = Rational(1) if a == b else sqrt(b) / sqrt(a)
     partner = expand(m2 + point * scale * (x - m1))
-    expr, log = closed_form(s * t.xreplace({x: partner}), m1, a, x)
+    try:
+        expr, log = closed_form(s * t.xreplace({x: partner}), m1, a, x)
+    except (RangeError, NoRuleError):
+        return None
     start = Log((Step("at rho = ±1 both are one normal", f"v = {partner} with {x} = u"),))
     return Value(expr, Kind.CLOSED_FORM, "closed form over one normal", start.extend(log))
 
@@ -209,7 +220,7 @@ def _mean_of_forms(
                 total[key] = total.get(key, S.Zero) + weight
     expr = assemble_kernel(total)
     spelled = {scale: sqrt(v) for scale, v in zip(scales, variances, strict=True)}
-    expr = stable_roots(expr, RHO, Q)
+    expr = stable_sums(expr, RHO, Q)
     expr = expr.xreplace({k: full for k, full in spelled.items() if k.is_Dummy} | {Q: q(RHO)})
     return expr, start.extend(_steps(one, two, expr, total))
 

@@ -110,7 +110,7 @@ def tilt(law: Normals, s: Term, t: Term) -> Tilted:
     square = (e1**2 * xx + 2 * e1 * e2 * xy + e2**2 * yy) / 2
     exponent = expand(s.mode.constant + t.mode.constant + shift + expand(square))
     means = (_rational(m1 + xx * e1 + xy * e2), _rational(m2 + xy * e1 + yy * e2))
-    weight = S.One if delta == 1 else 1 / sqrt(delta)
+    weight = S.One if delta == 1 else 1 / _square_root(delta)
     return Tilted(means, ((xx, xy), (xy, yy)), exponent, weight, b1 == 0 and b2 == 0)
 
 
@@ -167,7 +167,7 @@ def _level(tilted: Tilted, cut: Cut) -> Level:
     variance = _rational(cut.slope**2 * tilted.cov[i][i] + cut.noise)
     cov = tuple(_rational(cut.slope * tilted.cov[i][j]) for j in (0, 1))
     gap = _rational(cut.level - cut.slope * tilted.means[i])
-    return Level(cut, (cov[0], cov[1]), variance, gap, sqrt(variance))
+    return Level(cut, (cov[0], cov[1]), variance, gap, _square_root(variance))
 
 
 # --- coefficients -------------------------------------------------------------------------------
@@ -354,15 +354,26 @@ def _edge(
     form = first.gap**2 * second.variance + second.gap**2 * first.variance
     form = _rational((form - 2 * cross * first.gap * second.gap) / square)
     exponent = expand(_rational(tilted.exponent - form / 2))
-    return exponent, [(_root(square, law.rho), 1 / (2 * pi * deviations))]
+    root = _root(square, law.rho)
+    if root.has(Q):
+        return exponent, [(root, 1 / (2 * pi * deviations))]
+    return exponent, [(1 / root, square / (2 * pi * deviations))]
 
 
 def _root(square: Expr, rho: Expr) -> Expr:
     """Return sqrt(square) with the factor 1 - rho^2, if there is one, in its stable spelling."""
     quotient = _rational(square / ((1 - rho) * (1 + rho)))
     if rho.is_Symbol and _is_exact_at_ends(quotient, rho):
-        return sqrt(quotient) * Q
-    return sqrt(square)
+        return _square_root(quotient) * Q
+    return _square_root(square)
+
+
+def _square_root(square: Expr) -> Expr:
+    """Return the root of a positive fraction as a fraction of roots."""
+    top, bottom = fraction(square)
+    if expand(bottom).could_extract_minus_sign():
+        top, bottom = expand(-top), expand(-bottom)
+    return sqrt(top) / sqrt(bottom)
 
 
 def _is_exact_at_ends(quotient: Expr, rho: Expr) -> bool:

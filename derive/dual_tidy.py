@@ -9,7 +9,6 @@ from sympy import (
     Add,
     Expr,
     I,
-    Poly,
     S,
     Symbol,
     cos,
@@ -110,22 +109,43 @@ def _shorter(expr: Expr) -> Expr:
     return min((expr, factor_terms(expr)), key=count_ops)
 
 
-def stable_roots(expr: Expr, rho: Symbol, root: Symbol) -> Expr:
-    """Write rho^2 as 1 - root^2 in bases of powers where that leaves only positive terms.
+def stable_sums(expr: Expr, rho: Symbol, root: Symbol) -> Expr:
+    """Write differences like ``a*b - a*b*rho^2`` as ``a*b*root^2`` inside every sum.
 
-    So ``a + b + 1 + a*b*(1 - rho^2)`` is a sum without cancellation near rho = ±1.
+    So ``a + b + 1 + a*b*(1 - rho^2)`` loses no digits near rho = ±1. A difference in which one
+    side is below half of the other loses at most one bit, and stays.
     """
+    expr = expr.replace(
+        lambda e: e.is_Add and rho in e.free_symbols and e.is_polynomial(rho),
+        lambda e: _paired_powers(e, rho, root),
+    )
     return expr.replace(
-        lambda e: e.is_Pow and not (e.exp.is_Integer and e.exp.is_positive) and rho in e.base.free_symbols,
-        lambda e: _stable(e.base, rho, root) ** e.exp,
+        lambda e: e.is_Pow and e.exp.is_Integer and e.base.is_Add and _is_negative(e.base),
+        lambda e: (-1) ** e.exp * expand(-e.base) ** e.exp,
     )
 
 
-def _stable(base: Expr, rho: Symbol, root: Symbol) -> Expr:
-    if not base.is_polynomial(rho) or any(m[0] % 2 for m in Poly(base, rho).monoms()):
-        return base
-    sense = -1 if expand(base.subs(rho, 0)).could_extract_minus_sign() else 1
-    fresh = expand(sense * base.subs(rho**2, 1 - root**2))
-    if any(term.could_extract_minus_sign() for term in Add.make_args(fresh)):
-        return base
-    return sense * fresh
+def _paired_powers(total: Expr, rho: Symbol, root: Symbol) -> Expr:
+    """Return c x rho^n - d x rho^(n+2) as (c - d) x rho^n + d x rho^n root^2 if 2 d >= c."""
+    rows: dict[Expr, dict[int, Expr]] = {}
+    for term in Add.make_args(expand(total)):
+        rest, power = term.as_independent(rho, as_Add=False)
+        number, letter = rest.as_coeff_Mul()
+        n = int(power.as_base_exp()[1]) if power != 1 else 0
+        row = rows.setdefault(letter, {})
+        row[n] = row.get(n, S.Zero) + number
+    found = False
+    fresh: Expr = S.Zero
+    for letter, row in rows.items():
+        for n in sorted(row):
+            low, high = row[n], -row.get(n + 2, S.Zero)
+            if low * high > 0 and high / low >= S.Half and (n == 0 or high / low <= 1):
+                taken = high if abs(high) < abs(low) else low
+                found, row[n], row[n + 2] = True, low - taken, taken - high
+                fresh += taken * letter * rho**n * root**2
+        fresh += sum(number * letter * rho**n for n, number in row.items())
+    return fresh if found else total
+
+
+def _is_negative(total: Expr) -> bool:
+    return all(term.could_extract_minus_sign() for term in Add.make_args(total))
