@@ -51,11 +51,16 @@ class Ball:
     def from_arb(cls, value: arb, reason: Text = "") -> "Ball":
         """Return the ball of a python-flint number; not rigorous if a reason is given.
 
+        A number below 2**-(2**22) in modulus becomes a ball around zero of that radius.
+
         Raises:
             RangeError: if the number is not finite, or too large to be written down.
         """
         if not value.is_finite():
             raise RangeError("a ball", "the value is not finite", "check the expression for poles")
+        if abs(value) < arb(2) ** -_LARGEST_EXPONENT:
+            tiny = Fraction(0 if value.is_zero() else 1, 2**_LARGEST_EXPONENT)
+            return cls(Fraction(0), tiny, not reason, reason)
         return cls(_fraction(value.mid()), _fraction(value.rad()), not reason, reason)
 
     def arb(self) -> arb:
@@ -64,7 +69,7 @@ class Ball:
 
     @property
     def digits(self) -> int:
-        """Significant decimal digits that the radius leaves; 0 if zero is inside, 10**6 if exact."""
+        """Decimal digits that the radius leaves; 0 if zero is inside, 10**6 if exact."""
         if self.rad == 0:
             return 10**6
         if abs(self.mid) <= self.rad:
@@ -125,7 +130,7 @@ class Ball:
         try:
             return float(self.mid)
         except OverflowError:
-            return math.copysign(math.inf, self.mid)
+            return math.inf if self.mid > 0 else -math.inf
 
     def __str__(self) -> Text:
         return self.str()
@@ -152,8 +157,6 @@ def _fraction(value: arb) -> Fraction:
     if exponent + mantissa.bit_length() > _LARGEST_EXPONENT:
         size = f"the value is near 2**{exponent + mantissa.bit_length()}"
         raise RangeError("a ball", size, "rescale the problem")
-    if exponent < -2 * _LARGEST_EXPONENT:
-        raise RangeError("a ball", f"the value is below 2**{exponent}", "rescale the problem")
     return Fraction(mantissa) * Fraction(2) ** exponent
 
 

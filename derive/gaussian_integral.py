@@ -154,7 +154,8 @@ def _proved(
             "a Gaussian mean", "the integrand is not real", "check roots and logarithms"
         )
     value = total.real + arb(0, (low_tail + high_tail).upper())
-    useful = value.is_finite() and value.rad() * law.norm < scale * arb(2) ** (-law.prec // 2)
+    size = scale + abs(value) * law.norm
+    useful = value.is_finite() and value.rad() * law.norm < size * arb(2) ** (-law.prec // 2)
     return value if useful else arb.nan()
 
 
@@ -209,9 +210,9 @@ def _probes(
         if a > 0 and (bound.c > 0 or bound.e > 0):
             peak = (side * _arb(bound.c) + law.mean / law.variance) / a
             points += [(peak + k / a.sqrt()).mid() for k in range(-3, 4)]
-    points += [
-        (end + k * law.sd / 32).mid() for end in (low, high) if end is not None for k in (-1, 1)
-    ]
+    for end in (end for end in (low, high) if end is not None):
+        decay = law.variance / (abs(end - middle) + law.sd)
+        points += [(end + k * decay / 4).mid() for k in (-1, 1)]
     return [x for x in points if (low is None or x > low) and (high is None or x < high)]
 
 

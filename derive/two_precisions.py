@@ -33,6 +33,12 @@ def agreed_integral(parts: tuple[Piece, ...], z: Symbol, law: NormalLaw) -> arb:
     total = arb(0)
     for part in parts:
         total += _piece(part, z, law)
+    if total.is_zero():
+        raise NotConvergedError(
+            f"the mean of {parts[0].expr}",
+            "it could not be bounded, and quadrature met only zeros",
+            "rescale the function or the law",
+        )
     spread = law.variance.rad() / law.variance + law.mean.rad() / law.variance.sqrt()
     return total * (1 + arb(0, (spread * law.prec).upper()))
 
@@ -42,10 +48,11 @@ def _piece(part: Piece, z: Symbol, law: NormalLaw) -> arb:
     coarse, fine = (_nodes(part, z, law, prec) for prec in precisions)
     total = arb(0)
     for near, far in zip(pairwise(coarse), pairwise(fine), strict=True):
-        first = _tanh_sinh(part.expr, z, law, near, precisions[0])
-        second = _tanh_sinh(part.expr, z, law, far, precisions[1])
+        unit = _unit(part.expr, z, law, near)
+        first = _tanh_sinh(part.expr, z, law, near, unit, precisions[0])
+        second = _tanh_sinh(part.expr, z, law, far, unit, precisions[1])
         difference = abs(first - second)
-        if not difference <= mp.ldexp(1 + abs(second), _LOST_BITS - law.prec):
+        if not difference <= mp.ldexp(unit + abs(second), _LOST_BITS - law.prec):
             raise NotConvergedError(
                 f"the mean of {part.expr}",
                 "it could not be bounded, and two precisions of quadrature disagree between "
@@ -73,7 +80,18 @@ def _nodes(part: Piece, z: Symbol, law: NormalLaw, prec: int) -> list[mpf]:
         return sorted({mpf_from_arb(x) for x in inside})
 
 
-def _tanh_sinh(expr: Expr, z: Symbol, law: NormalLaw, ends: tuple[mpf, mpf], prec: int) -> mpf:
+def _unit(expr: Expr, z: Symbol, law: NormalLaw, ends: tuple[mpf, mpf]) -> mpf:
+    """Return a rough size of the integral: mpmath's own tolerance is absolute."""
+    with working_precision(law.prec), mp.workprec(law.prec):
+        f = compile_ball(expr, z, Evaluation(law.prec))
+        width = ends[1] - ends[0]
+        sizes = [abs(_stretched(f, law, ends[0], width, mpf(k) / 16)) for k in range(1, 16)]
+        return max([size for size in sizes if mp.isfinite(size) and size > 0], default=mpf(1))
+
+
+def _tanh_sinh(
+    expr: Expr, z: Symbol, law: NormalLaw, ends: tuple[mpf, mpf], unit: mpf, prec: int
+) -> mpf:
     """Integrate from both ends to the middle, stretched so that algebraic ends become smooth.
 
     Points are evaluated with twice the bits: quotients such as z/(exp(z) - 1) cancel at their ends.
@@ -83,8 +101,8 @@ def _tanh_sinh(expr: Expr, z: Symbol, law: NormalLaw, ends: tuple[mpf, mpf], pre
         half = (ends[1] - ends[0]) / 2
         total = mpf(0)
         for end, width in ((ends[0], half), (ends[1], -half)):
-            total += mp.quad(lambda u, e=end, w=width: _stretched(f, law, e, w, u), [0, 1])
-        return total
+            total += mp.quad(lambda u, e=end, w=width: _stretched(f, law, e, w, u) / unit, [0, 1])
+        return total * unit
 
 
 def _stretched(f: BallFunction, law: NormalLaw, end: mpf, width: mpf, u: mpf) -> mpf:
