@@ -175,7 +175,7 @@ class Eye(Formula):
     @property
     def parts(self) -> tuple[tuple[Expr, ...] | None, tuple[Expr, ...] | None]:
         """The identity of a composite dimension splits as its neighbours do."""
-        return (None, None) if isinstance(self.args[0], Add) else super().parts
+        return super().parts if self.args[0].is_Symbol else (None, None)
 
     def _flip(self, adjoint: bool) -> Formula:
         return self
