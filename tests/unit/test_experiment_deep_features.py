@@ -10,11 +10,14 @@ from derive.errors import RangeError, ShapeError
 from derive.symbols import z
 from derive.theory.deep_features import RandomFeatures, SharedLayer, deep_features
 from numeric.experiments import deep_features as experiment
-from numeric.experiments.deep_features import (
+from numeric.experiments.deep_features import simulate
+from numeric.experiments.ridge_readout import (
+    Moments,
     expected_test_error,
     expected_train_error,
+    few_samples,
+    many_samples,
     resolvent_trace,
-    simulate,
 )
 
 CONTROLS = {"alpha": 1.5, "gamma": (2, 1), "lam": 0.1, "noise": 0.3, "d": (8, 12), "trials": 2}
@@ -36,8 +39,8 @@ def training_set(rng, p, n, k):
 
 def in_modes(x, f):
     p, n = x.shape
-    moments = experiment.Moments(x @ x.T, x @ f.T, float(np.sum(f * f)), n)
-    return experiment._many_samples(moments) if n > p else experiment._few_samples(x, f)
+    moments = Moments(x @ x.T, x @ f.T, float(np.sum(f * f)), n)
+    return many_samples(moments) if n > p else few_samples(x, f)
 
 
 SHAPES = [(6, 17), (17, 6), (9, 9)]
@@ -53,7 +56,7 @@ def test_averages_equal_their_definition_in_plain_linear_algebra(rng, p, n, lam)
     test = SIGNAL * np.sum(left**2) / (4 * 40) + NOISE * (1 + np.sum(predict**2) / 40)
     train = SIGNAL * np.sum((gram @ f.T) ** 2) / 4 + NOISE * np.sum(gram**2)
     fit = in_modes(x, f)
-    seen = experiment.Moments(x_test @ x_test.T, x_test @ f_test.T, float(np.sum(f_test**2)), 40)
+    seen = Moments(x_test @ x_test.T, x_test @ f_test.T, float(np.sum(f_test**2)), 40)
     ridge = np.array(lam)
     assert resolvent_trace(fit, ridge) == pytest.approx(np.trace(gram) / n, rel=1e-10)
     assert expected_train_error(fit, ridge, SIGNAL, NOISE) == pytest.approx(
@@ -74,7 +77,7 @@ def test_averages_equal_the_mean_over_sampled_theta_and_noise(rng, p, n):
     train = np.mean((labels - x.T @ readout / np.sqrt(p)) ** 2, axis=0)
     test = np.mean((fresh - x_test.T @ readout / np.sqrt(p)) ** 2, axis=0)
     fit = in_modes(x, f)
-    seen = experiment.Moments(x_test @ x_test.T, x_test @ f_test.T, float(np.sum(f_test**2)), 40)
+    seen = Moments(x_test @ x_test.T, x_test @ f_test.T, float(np.sum(f_test**2)), 40)
     exact = [
         float(expected_train_error(fit, np.array(lam), SIGNAL, NOISE)),
         float(expected_test_error(fit, seen, np.array(lam), SIGNAL, NOISE)),
