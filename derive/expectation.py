@@ -189,6 +189,9 @@ class Expectation(Expr):
             )
         return Expectation(slope, mean, variance, bound)
 
+    def __float__(self) -> float:
+        return float(enclose(self, 17))
+
     def _eval_evalf(self, prec: int) -> Any:
         if self.free_symbols:
             return None
