@@ -13,6 +13,7 @@ erfc where it is a tail. Sources: [stein1981]; [owen1956] for two error function
 from typing import Any
 
 from sympy import (
+    DiracDelta,
     Expr,
     Float,
     I,
@@ -20,6 +21,7 @@ from sympy import (
     Rational,
     S,
     Symbol,
+    SympifyError,
     expand,
     nan,
     oo,
@@ -29,7 +31,7 @@ from sympy import (
     zoo,
 )
 
-from derive.errors import NoRuleError, RangeError
+from derive.errors import NoRuleError, ParseError, RangeError
 from derive.expectation import Expectation
 from derive.expectation import kind as kind_of
 from derive.gaussian_moments import (
@@ -44,7 +46,7 @@ from derive.gaussian_moments import (
 from derive.gaussian_terms import Form, normal_form
 from derive.gaussian_tidy import assemble
 from derive.intervals import decided_sign
-from derive.parity import parity
+from derive.parity import parity, polynomially_bounded
 from derive.provenance import OWEN_1956, STEIN_1981, THIS, Source
 from derive.rewrite import Log, Step, size
 from derive.symbols import z
@@ -96,11 +98,12 @@ def expect(expr: Any, mean: Number = 0, variance: Number = 1, variable: Symbol =
     try:
         value, log, conditions = _solve(f, m, r, x)
     except NoRuleError as error:
-        return _held(f, m, r, x, error.found)
-    reason = "closed form by the Gaussian rules"
+        return _held(f, m, r, x, error)
+    held = value.has(Expectation)
+    reason = f"closed form by the Gaussian rules{' around unevaluated means' if held else ''}"
     if conditions:
         reason += ", where " + " and ".join(f"{c} > 0" for c in conditions)
-    kind = _kind(value) if value.has(Expectation) else Kind.CLOSED_FORM
+    kind = _kind(value) if held else Kind.CLOSED_FORM
     return Value(value, kind, reason, log)
 
 
@@ -130,13 +133,17 @@ def closed_form(
     return value, log
 
 
-def _held(f: Expr, m: Expr, r: Expr, x: Symbol, reason: str) -> Value:
-    """Return the unevaluated expectation."""
-    if m == 0 and parity(f, x) == "odd":
+def _held(f: Expr, m: Expr, r: Expr, x: Symbol, error: NoRuleError) -> Value:
+    """Return the unevaluated expectation, or zero by symmetry."""
+    if f.has(DiracDelta):
+        raise error
+    if m == 0 and parity(f, x) == "odd" and polynomially_bounded(f, x):
         log = Log((Step("parity: the integrand is odd, the law even", "0"),))
         return Value(S.Zero, Kind.CLOSED_FORM, "zero: the integrand is odd", log)
     held = Expectation(f, m, r, x)
-    return Value(held, _kind(held), reason, Log((Step("keep the mean unevaluated", str(held)),)))
+    return Value(
+        held, _kind(held), error.found, Log((Step("keep the mean unevaluated", str(held)),))
+    )
 
 
 def _kind(expr: Expr) -> Kind:
@@ -152,7 +159,7 @@ def _solve(f: Expr, m: Expr, r: Expr, x: Symbol) -> tuple[Expr, Log, tuple[Expr,
     shape = f"{len(form.terms)} terms on {parts} intervals, {len(form.atoms)} point masses"
     log = Log((Step("write as polynomials times exponentials and erf", shape, before=size(f)),))
     ledger = Ledger()
-    combination = _integrate(form, Measure(m, ledger.name(r), ledger))
+    combination = _integrate(form, Measure(m, ledger.name(r), ledger, x))
     for rule in ledger.rules:
         text, source = RULES[rule]
         log = log.then(Step(text, source=source))
@@ -211,8 +218,10 @@ def checked_input(
                 f"the symbol {symbol} is not declared real",
                 f"declare it with real=True, or pass variable={symbol}",
             )
-    if f.has(I):
-        raise RangeError(f"the Gaussian mean of {f}", "it is not real", "give a real function")
+    if f.has(I) or m.has(I):
+        raise RangeError(
+            f"the Gaussian mean of {f} at mean {m}", "not real", "give a real function and mean"
+        )
     _check_variance(r)
     x = variable if variable.is_real else Symbol(variable.name, real=True)
     return f.xreplace({variable: x}), m, r, x
@@ -220,7 +229,14 @@ def checked_input(
 
 def _exact(value: Any) -> Expr:
     """Return a SymPy expression with decimals read as written, so that 0.1 is one tenth."""
-    expr = sympify(value, strict=True)
+    try:
+        expr = sympify(value, strict=True)
+    except SympifyError as error:
+        raise ParseError(
+            f"the Gaussian mean of {value!r}",
+            "not an expression",
+            "read text with derive.reader.read_expression",
+        ) from error
     if expr.has(nan, oo, -oo, zoo):
         raise RangeError(f"the Gaussian mean of {expr}", "not finite", "give finite numbers")
     decimals = {number: Rational(repr(float(number))) for number in expr.atoms(Float)}

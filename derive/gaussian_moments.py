@@ -28,6 +28,7 @@ from sympy import (
     atan,
     erf,
     erfi,
+    exp,
     expand,
     factor,
     factor_terms,
@@ -69,11 +70,12 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Measure:
-    """The law N(mean, variance) and the ledger of one computation."""
+    """The law N(mean, variance) of the variable, and the ledger of one computation."""
 
     mean: Expr
     variance: Expr
     ledger: Ledger
+    variable: Symbol
 
     def width(self, mode: Mode) -> Expr:
         """Return w = 1 - 2 b r of a mode."""
@@ -155,7 +157,7 @@ def expectation_of(measure: Measure, mode: Mode, cell: Interval, poly: Coefficie
 
 def _refuse(measure: Measure, mode: Mode) -> None:
     """Raise for a mode that grows at least as fast as the density falls."""
-    term = f"exp({mode.quadratic}*z**2)"
+    term = f"{exp(mode.quadratic * measure.variable**2)}"
     if mode.bells:
         raise NoRuleError(
             "a closed form of a Gaussian mean",
@@ -212,7 +214,8 @@ class Tilted:
         return self._many_bells()
 
     def _stuck(self, why: str) -> NoRuleError:
-        bells = "*".join(f"erf({a}*z + {b})" for a, b in self.mode.bells)
+        x = self.measure.variable
+        bells = Mul(*(erf(a * x + b) for a, b in self.mode.bells))
         spelled = self.measure.ledger.spell
         return NoRuleError(
             "a closed form of a Gaussian mean",
@@ -369,8 +372,8 @@ def _critical_moments(measure: Measure, mode: Mode, cell: Interval, top: int) ->
     if imaginary != 0 or mode.bells:
         raise NoRuleError(
             "a closed form of a Gaussian mean",
-            f"no rule for erf, sin or cos times exp({mode.quadratic}*z**2), which cancels the "
-            "Gaussian decay",
+            f"no rule for erf, sin or cos times {exp(mode.quadratic * measure.variable**2)}, which "
+            "cancels the Gaussian decay",
             "use a smaller coefficient",
         )
     falls = decided_sign(real)

@@ -12,19 +12,19 @@ from sympy import (
     Add,
     Expr,
     I,
-    Mul,
+    Rational,
     S,
     cos,
     count_ops,
     erf,
     erfc,
+    erfi,
     exp,
     expand,
     factor,
     factor_terms,
-    im,
-    re,
     sin,
+    sympify,
 )
 
 from derive.gaussian_moments import Combination, Ledger, canonical, split
@@ -51,34 +51,32 @@ def _real_part(weight: Expr, phase: Expr, special: Expr) -> Iterable[tuple[Expr,
         return
     real, imaginary = split(weight)
     wave, other = cos(phase), sin(phase)
-    for sense, function in _parts(special):
-        if sense == 1:
+    for is_real, scale, function in _parts(special):
+        if is_real:
             pairs = ((real, wave), (-imaginary, other))
         else:
             pairs = ((-real, other), (-imaginary, wave))
         for part, turn in pairs:
-            number, rest = (turn * function).as_coeff_Mul()
+            number, rest = turn.as_coeff_Mul()
             if part != 0 and number != 0:
-                yield part * number, rest
+                yield part * number * scale, rest * function
 
 
-def _parts(special: Expr) -> Iterable[tuple[int, Expr]]:
-    """Yield (1, real part) and (-1, imaginary part) of a special function."""
+def _parts(special: Expr) -> Iterable[tuple[bool, Expr, Expr]]:
+    """Yield (True, scale, f) for the real part and (False, scale, f) for the imaginary part."""
     if not special.has(I):
-        yield 1, special
-        return
-    factors = Mul.make_args(special)
-    unit = [f for f in factors if f == I]
-    if unit and not Mul(*(f for f in factors if f != I)).has(I):
-        yield -1, special / I
+        yield True, S.One, special
         return
     inside: Any = special.args[0]
     x, y = split(inside)
-    sense = 1
-    if y.could_extract_minus_sign():
-        y, sense = -y, -1
-    yield 1, re(erf(x + I * y))
-    yield -1, sense * im(erf(x + I * y))
+    flip_x, flip_y = (-1 if part.could_extract_minus_sign() else 1 for part in (x, y))
+    x, y = flip_x * x, flip_y * y
+    if x == 0:
+        yield False, sympify(flip_y), erfi(y)
+        return
+    above, below = erf(x + I * y), erf(x - I * y)
+    yield True, Rational(flip_x, 2), above + below
+    yield False, Rational(flip_y, 2), I * (below - above)
 
 
 def _group(exponent: Expr, group: dict[Expr, Expr]) -> Expr:

@@ -14,6 +14,7 @@ from typing import Any
 from sympy import Expr, Integer, S, Symbol, sqrt, sympify
 
 from derive.errors import RangeError
+from derive.expectation import Expectation
 from derive.gaussian import Number, expect
 from derive.hermite_polynomials import hermite_polynomial
 from derive.hermite_symbolic import symbolic_coefficient
@@ -60,17 +61,20 @@ def hermite_coefficient(
     s = sympify(expr, strict=True)
     if not order.is_Integer:
         return symbolic_coefficient(s, order, mean, variance, variable)
-    if _is_zero_by_parity(s, int(order), mean, variable):
-        reason = f"zero by parity: the function is {parity(s, variable)} and He_{k} is not"
-        return Value(Integer(0), reason=reason, log=Log((Step("parity", "0"),)))
     m, r = (sympify(value, strict=True) for value in (mean, variance))
     polynomial = hermite_polynomial(int(order), (variable - m) / sqrt(r)) if order else S.One
-    return expect(s * polynomial, mean, variance, variable)
+    value = expect(s * polynomial, mean, variance, variable)
+    closed = value.expr.is_zero is not True and not value.expr.has(Expectation)
+    if closed and _is_zero_by_parity(s, int(order), mean, variable):
+        reason = f"zero by parity: the function is {parity(s, variable)} and He_{k} is not"
+        return Value(Integer(0), reason=reason, log=Log((Step("parity", "0"),)))
+    return value
 
 
 def _is_zero_by_parity(s: Expr, k: int, mean: Any, variable: Symbol) -> bool:
     if mean != 0:
         return False
     return parity(s, variable) == ("odd" if k % 2 == 0 else "even")
+
 
 __all__ = ["hermite_coefficient", "parity"]

@@ -12,7 +12,11 @@ from sympy import (
     Add,
     DiracDelta,
     Expr,
+    Heaviside,
+    Max,
+    Min,
     Mul,
+    Piecewise,
     Pow,
     Rational,
     Symbol,
@@ -22,9 +26,11 @@ from sympy import (
     cos,
     cosh,
     erf,
+    erfc,
     erfi,
     exp,
     expand,
+    log,
     sech,
     sign,
     sin,
@@ -41,6 +47,7 @@ from derive.symbols import z
 Parity = Literal["even", "odd"] | None
 ODD = (sin, sinh, tan, tanh, atan, asinh, erf, erfi, sign)
 EVEN = (cos, cosh, sech, Abs)
+BOUNDED = (sin, cos, tanh, atan, asinh, erf, erfc, sech, sign, Heaviside)
 POINTS = (Rational(7, 5), Rational(3, 11), Rational(29, 8))
 
 
@@ -106,6 +113,50 @@ def _of_power(expr: Pow, x: Symbol) -> Parity:
 
 def _even(expr: Expr, x: Symbol) -> bool:
     return _structural(expr, x) == "even"
+
+
+def polynomially_bounded(expr: Any, x: Symbol) -> bool:
+    """Return whether |f| is proved to be below a polynomial everywhere, so that its mean exists."""
+    args: tuple[Any, ...] = expr.args
+    if x not in expr.free_symbols or expr == x:
+        return True
+    if isinstance(expr, Piecewise):
+        return all(polynomially_bounded(branch, x) for branch, _ in args)
+    if isinstance(expr, Pow):
+        return _power_bounded(expr, x)
+    if isinstance(expr, log):
+        return _log_bounded(args[0], x)
+    if isinstance(expr, (*BOUNDED, Add, Mul, Abs, Max, Min)):
+        return all(polynomially_bounded(arg, x) for arg in args)
+    return False
+
+
+def _power_bounded(expr: Pow, x: Symbol) -> bool:
+    base, power = expr.base, expr.exp
+    if x in power.free_symbols or not power.is_real:
+        return False
+    if power.is_positive:
+        return polynomially_bounded(base, x) and (bool(power.is_integer) or _has_floor(base, x))
+    return _has_floor(base, x)
+
+
+def _log_bounded(inside: Expr, x: Symbol) -> bool:
+    """Return whether log of 1 + exp(u), of cosh(u) or of a floored polynomial is bounded so."""
+    if isinstance(inside, cosh):
+        return polynomially_bounded(inside.args[0], x)
+    if not _has_floor(inside, x):
+        return False
+    parts: tuple[Any, ...] = Add.make_args(inside)
+    return all(polynomially_bounded(p.args[0] if isinstance(p, exp) else p, x) for p in parts)
+
+
+def _has_floor(base: Expr, x: Symbol) -> bool:
+    """Return whether a positive constant plus nonnegative terms keeps the base above zero."""
+    constant, moving = base.as_independent(x, as_Add=True)
+    terms = Add.make_args(moving)
+    return bool(constant.is_positive) and all(
+        isinstance(term, exp) or term.is_nonnegative for term in terms
+    )
 
 
 def _refuted(expr: Expr, mirrored: Expr, sense: int, x: Symbol) -> bool:
