@@ -13,7 +13,7 @@ class _Code:
     def __init__(self, equations, exprs):
         known = [*equations.controls, *equations.unknowns, equations.path]
         self.lines = []
-        for symbol, expr in equations.definitions:
+        for symbol, expr in _needed(equations.definitions, exprs):
             self.lines.append(lambdify(list(known), expr, "mpmath"))
             known.append(symbol)
         self.results = [lambdify(list(known), expr, "mpmath") for expr in exprs]
@@ -23,6 +23,17 @@ class _Code:
         for line in self.lines:
             values.append(line(*values))
         return [f(*values) for f in self.results]
+
+
+def _needed(definitions, exprs):
+    """Leave out the definitions on which no expression rests."""
+    needed = set().union(*(e.free_symbols for e in exprs))
+    kept = []
+    for symbol, expr in reversed(definitions):
+        if symbol in needed:
+            kept.append((symbol, expr))
+            needed |= expr.free_symbols
+    return kept[::-1]
 
 
 def _newton(code, controls, x, tau, digits):
