@@ -17,6 +17,24 @@ network are built here, from the two ends:
   .. math:: k_l = a_l k_{l-1} (1 - \alpha h_l / \gamma_l), \qquad
             h_l = h_{l-1} + \frac{b_l}{a_l k_{l-1}}, \qquad \lambda = k_L (1 - h_L).
 
+**One physical root.** On both routes at most one root has all conditions positive. Write every
+unknown and degree of freedom as a function of the first unknown (covariance route; the kernel route
+reads the same with k, h, e = 1 - alpha h/gamma and 1 - h_L for x, df, gamma - df and alpha - df_L):
+
+1. Let P_l be the set of x_0 > 0 at which x_0, ..., x_l and the gaps gamma_i - df_{i-1}, i <= l,
+   are positive. Claim: P_l is an interval without upper end, x_l' > 0 and df_l' <= 0 on it.
+2. l = 0: P_0 is the half line, x_0' = 1; df_0 = gamma_0 <Omega/(Omega + x_0)> does not increase.
+3. l - 1 to l: on P_{l-1} the gap gamma_l - df_{l-1} does not decrease, so it is positive on an
+   interval without upper end. There x_l = a_l x_{l-1} (gamma_l - df_{l-1})/gamma_{l-1} - b_l has
+   x_l' = a_l (x_{l-1}' (gamma_l - df_{l-1}) - x_{l-1} df_{l-1}')/gamma_{l-1} > 0, a positive and a
+   nonnegative term; so x_l > 0 again cuts out an interval without upper end, P_l. On it
+   df_l' = df_{l-1}' - b_l gamma_{l-1} x_{l-1}'/(a_l x_{l-1}^2) <= 0.
+4. alpha - df_L > 0 cuts out one more such interval, and on it the closing right side has
+   lam' = (x_L' (alpha - df_L) - x_L df_L')/gamma_L > 0. A strictly increasing function takes the
+   value lam at most once.
+
+Only a_l > 0, b_l >= 0, positive widths and nonnegative atoms are used.
+
 Conventions: estimator min sum_i (y_i - theta.phi_i/sqrt(p))^2 + lam |theta|^2, resolvents
 normalised by p; m = <(X^T X/p + lam)^-1>; E_test includes the noise of a fresh label.
 Sources: arXiv:2402.13999 and arXiv:2302.00401; the explicit forms and the signs of every term are
@@ -135,6 +153,13 @@ def _line(lines: list[Line], name: str, latex: str, expr: Expr) -> Symbol:
     return symbol
 
 
+_UNIQUE = (
+    "where all conditions hold the closing right side is strictly increasing in the first unknown, "
+    "and that set is an interval (induction over the layers, derive.layers); so at most one root "
+    "has all conditions positive"
+)
+
+
 # --- covariance route -----------------------------------------------------------------------------
 
 
@@ -182,6 +207,7 @@ def covariance_system(chain: Chain) -> System:
         start=_majorant(chain),
         groups=dict(chain.groups),
         assumptions=chain.assumptions,
+        uniqueness=_UNIQUE,
         log=log,
     )
 
@@ -341,6 +367,7 @@ def kernel_system(chain: Chain) -> System:
         start=start,
         groups=dict(chain.groups),
         assumptions=chain.assumptions,
+        uniqueness=_UNIQUE,
         log=log,
     )
     system, slope = system.differentiate(

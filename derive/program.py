@@ -15,6 +15,9 @@ newton     controls, x_0..x_n            the Newton step of the full system, one
 report     controls, x_0..x_n            residual, errors of unknowns, outputs, errors of outputs
 slopes     controls, x_0..x_n            derivatives of the outputs in a control, error estimates
 =========  ============================  =========================================================
+
+Beside them a ``Proof`` holds what a certificate evaluates: an interval Newton step about a point,
+and the branch conditions.
 """
 
 import hashlib
@@ -27,20 +30,40 @@ from derive.block import (
     Block,
     Line,
     chain,
-    error_of,
     forward,
+    fresh,
     magnitude,
     named,
-    running_error,
     symbols_of,
 )
+from derive.constant import definitions
 from derive.errors import NotSupportedError
 from derive.rewrite import Log
 from derive.symbols import Quantity
 from derive.system import System
+from derive.tangent import Tangents, along, bound
 
 UNIT = Symbol("unit_roundoff", positive=True)
 """The rounding unit of the target, a constant that every target supplies."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a certificate needs, in the same straight-line form.
+
+    Attributes:
+        inclusion: from boxes x_i and points at_x_i to d_i = -(J^-1 F(at_x))_i, where every entry of
+            the Jacobian J is taken over the boxes. Evaluated with intervals, at_x + d holds all
+            roots in the boxes; if it lies inside them, there is exactly one.
+        conditions: controls and unknowns to the branch conditions, each positive.
+        meanings: what each condition says.
+        uniqueness: why the root with all conditions positive is the only one; empty if not known.
+    """
+
+    inclusion: Block
+    conditions: Block
+    meanings: tuple[str, ...]
+    uniqueness: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +79,7 @@ class Program:
         slope_control: control in which outputs are differentiated, empty for none.
         constants: exact values of the constant symbols used by the blocks.
         start, tower, newton, report, slopes: straight-line blocks.
+        proof: what certificates evaluate; not part of the key.
         log: log of the System.
         key: content key, the hash of everything that determines the numbers.
     """
@@ -72,6 +96,7 @@ class Program:
     newton: Block
     report: Block
     slopes: Block
+    proof: Proof
     log: Log = field(default=Log(), compare=False)
     assumptions: tuple[str, ...] = ()
 
@@ -83,6 +108,8 @@ class Program:
     def text(self) -> str:
         """Return the canonical text that the key hashes."""
         parts = [self.name, ",".join(q.name for q in self.inputs), ",".join(self.outputs)]
+        named = definitions(e for _, e in self.constants)
+        parts += [f"{c.name} = {srepr(c.value)}" for c in named]
         parts += [f"{s} = {srepr(e)}" for s, e in self.constants]
         for block in self.blocks().values():
             parts += [f"{s} = {e}" for s, e in block.lines] + [str(e) for e in block.results]
@@ -136,6 +163,7 @@ def program(system: System, slope_control: str = "lam") -> Program:
         newton=builder.newton(),
         report=builder.report(),
         slopes=builder.slopes(),
+        proof=builder.proof(),
         log=system.log,
         assumptions=system.assumptions,
     )
@@ -222,38 +250,101 @@ class _Builder:
         solve, step = self._solve(rows, A, slope, defects, "n")
         return self.block(self.x, (*self.base, *jacobian, *along, *solve), step)
 
+    def proof(self) -> Proof:
+        conditions = self.system.conditions
+        return Proof(
+            inclusion=self._inclusion(),
+            conditions=self.block(self.x, self.base, [c.expr for c in conditions]),
+            meanings=tuple(c.meaning for c in conditions),
+            uniqueness=self.system.uniqueness,
+        )
+
+    def _inclusion(self) -> Block:
+        """Newton with the Jacobian over boxes x and the defects at points at_x."""
+        jacobian, rows = self._jacobian()
+        along, A, slope = self._along(rows)
+        at = {s: fresh(f"at_{s.name}") for s in (*self.x, *(s for s, _ in self.base))}
+        there = [(at[s], e.xreplace(at)) for s, e in self.base]
+        defects = [e.residual.xreplace(at) for e in self.system.equations]
+        solve, step = self._solve(rows, A, slope, defects, "i")
+        points = [at[u] for u in self.x]
+        return self.block((*self.x, *points), (*self.base, *jacobian, *along, *there, *solve), step)
+
     def report(self) -> Block:
         """Residual, errors of unknowns, outputs and their errors.
 
         The residual is relative to the terms of the equation and to everything they are made of.
-        The rounding bound s_j of each residual is carried to unknowns and outputs through the
-        inverse Jacobian, column by column, so that correlated errors are not added twice.
+        The residual and its rounding bound, s_j together, are carried to unknowns and outputs
+        through the inverse Jacobian, column by column and with signs, so that correlated errors are
+        not added twice.
         """
-        jacobian, rows = self._jacobian()
-        along, A, slope = self._along(rows)
-        lines = [*self.base, *jacobian, *along]
-        bounds, known = running_error(self.base, self._constant_errors(), UNIT, "r")
-        lines.extend(bounds)
-        scales, residuals = [], []
-        for i, equation in enumerate(self.system.equations):
-            bound = error_of(equation.rhs, known, UNIT) + UNIT * magnitude(equation.lhs)
-            scales.append(named(bound, f"scale_{i}", lines))
-            residuals.append(UNIT * Abs(equation.residual) / scales[i])
-        outputs = [named(e, f"out_{k}", lines) for k, e in enumerate(self.system.outputs.values())]
-        x_error: list[Expr] = [Integer(0)] * self.n
-        out_error = [error_of(e, known, UNIT) for e in self.system.outputs.values()]
+        tangents = Tangents(self.base, (*self.x, *self.constants))
+        outputs = list(self.system.outputs.items())
+        sides = [tangents.partials(f"side_{i}", e.rhs) for i, e in enumerate(self.system.equations)]
+        reads = [tangents.partials(f"out_{name}", e) for name, e in outputs]
+        rates: list[dict[Symbol, Expr]] = []
+        pushes: list[Line] = []
+        for i, unknown in enumerate(self.x):
+            new, rate = tangents.push({unknown: Integer(1)}, f"e{i}")
+            pushes.extend(new)
+            rates.append(rate)
+        bounds, known = tangents.bounds(self._constant_errors(), UNIT, "r")
+        lines = [*self.base, *tangents.lines, *pushes, *bounds]
+        residual, scales = self._scales(known, sides, lines)
+        columns = self._columns(sides, rates, lines)
+        x_error = [
+            Add(*(Abs(c[i]) * s for c, s in zip(columns, scales, strict=True)))
+            for i in range(self.n)
+        ]
+        values, out_error = [], []
+        for (name, expr), pairs in zip(outputs, reads, strict=True):
+            values.append(named(expr, f"out_{name}", lines))
+            gradient = [
+                named(along(pairs, r), f"out_{name}_e{i}", lines) for i, r in enumerate(rates)
+            ]
+            moved = [
+                Abs(Add(*(g * d for g, d in zip(gradient, c, strict=True)))) * s
+                for c, s in zip(columns, scales, strict=True)
+            ]
+            out_error.append(bound(expr, pairs, known, UNIT) + Add(*moved))
+        return self.block(self.x, lines, [residual, *x_error, *values, *out_error])
+
+    def _scales(
+        self,
+        known: Mapping[Symbol, Expr],
+        sides: Sequence[Sequence[tuple[Symbol, Expr]]],
+        lines: list[Line],
+    ) -> tuple[Expr, list[Expr]]:
+        """Return the largest relative residual, and each residual with its rounding bound added."""
+        ratios, scales = [], []
+        for i, (equation, pairs) in enumerate(zip(self.system.equations, sides, strict=True)):
+            total = bound(equation.rhs, pairs, known, UNIT) + UNIT * magnitude(equation.lhs)
+            allowed = named(total, f"allowed_{i}", lines)
+            defect = named(Abs(equation.residual), f"defect_{i}", lines)
+            ratios.append(UNIT * defect / allowed)
+            scales.append(named(allowed + defect, f"scale_{i}", lines))
+        return Max(*ratios), scales
+
+    def _columns(
+        self,
+        sides: Sequence[Sequence[tuple[Symbol, Expr]]],
+        rates: Sequence[Mapping[Symbol, Expr]],
+        lines: list[Line],
+    ) -> list[list[Expr]]:
+        """Return the columns of -J^-1: how each unknown moves with each residual."""
+        rows = [
+            [named(along(pairs, r), f"J_{i}_{j}", lines) for j, r in enumerate(rates)]
+            for i, pairs in enumerate(sides)
+        ]
+        new, A, slope = self._along(rows)
+        lines.extend(new)
+        columns = []
         for j in range(self.n):
             unit = [Integer(int(i == j)) for i in range(self.n)]
-            solve, column = self._solve(rows, A, slope, unit, f"c{j}")
-            lines.extend(solve)
-            seeds: dict[Symbol, Expr] = dict(zip(self.x, column, strict=True))
-            moved, rate = forward(self.base, seeds, f"c{j}")
-            lines.extend(moved)
-            x_error = [e + Abs(c) * scales[j] for e, c in zip(x_error, column, strict=True)]
-            for k, expr in enumerate(self.system.outputs.values()):
-                out_error[k] += Abs(chain(expr, rate)) * scales[j]
-        results = [Max(*residuals), *x_error, *outputs, *out_error]
-        return self.block(self.x, lines, results)
+            new, column = self._solve(rows, A, slope, unit, f"c{j}")
+            lines.extend(new)
+            columns.append(column)
+        return columns
 
     def _constant_errors(self) -> dict[Symbol, Expr]:
         return {s: UNIT * Abs(s) for s in self.constants}

@@ -78,6 +78,7 @@ class System:
         start: how to start on the first unknown.
         groups: controls that the user gives as one vector, such as ``gamma``.
         assumptions: statements under which the equations hold.
+        uniqueness: a proof that at most one root has all conditions positive; empty if none known.
         log: steps that led here.
 
     Raises:
@@ -96,6 +97,7 @@ class System:
     start: Start | None = None
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
+    uniqueness: str = ""
     log: Log = Log()
 
     def __post_init__(self) -> None:
