@@ -282,28 +282,37 @@ def _local_derivative(g: Expr, x: Symbol, place: Expr, degree: int) -> Expr:
     """Return a derivative of ``g`` at a point, the mean of both sides for one single jump."""
     if x not in g.free_symbols:
         return g if degree == 0 else S.Zero
-    values = []
-    for cell, smooth in branches(g, x):
-        if order(cell.low, place) <= 0 <= order(cell.high, place):
-            values.append(smooth.diff(x, degree).subs(x, place))
+    values = _limits(g, x, place, degree)
     jump = expand(values[0] - values[-1]) != 0
-    if len(values) > 1 and (degree or jump) and _kinked_factors(g, x) > 1:
+    if _jumping_factors(g, x, place) > 1:
         raise NotSupportedError(
             f"a Dirac delta at {place} times {g}",
-            "several factors have a kink at that point, so the product is ambiguous",
+            "several factors jump at that point, so the product is ambiguous",
             "multiply the jumps out before differentiating",
         )
-    if len(values) > 1 and degree and jump:
+    if degree and jump:
         raise _no_rule(g, f"a derivative of a Dirac delta meets a kink at {place}")
     return (values[0] + values[-1]) / 2
 
 
-def _kinked_factors(g: Expr, x: Symbol) -> int:
-    """Return how many factors with kinks a product holds, powers counted."""
+def _limits(g: Expr, x: Symbol, place: Expr, degree: int = 0) -> list[Expr]:
+    """Return the limits of a derivative from the left and from the right of a point."""
+    return [
+        smooth.diff(x, degree).subs(x, place)
+        for cell, smooth in branches(g, x)
+        if order(cell.low, place) <= 0 <= order(cell.high, place)
+    ]
+
+
+def _jumping_factors(g: Expr, x: Symbol, place: Expr) -> int:
+    """Return how many factors of a product jump at a point, powers counted."""
     count = 0
     for factor in Mul.make_args(g):
-        if has_kinks(factor, x):
-            count += int(factor.exp) if isinstance(factor, Pow) and factor.exp.is_Integer else 1
+        base, power = factor.as_base_exp()
+        if has_kinks(base, x):
+            values = _limits(base, x, place)
+            jump = expand(values[0] - values[-1]) != 0
+            count += int(power) if jump and power.is_Integer else int(jump)
     return count
 
 

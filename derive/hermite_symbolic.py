@@ -14,6 +14,7 @@ from sympy import (
     Expr,
     I,
     KroneckerDelta,
+    Rational,
     Symbol,
     atan2,
     cos,
@@ -112,7 +113,7 @@ def _jumps(form: Form, k: Expr, law: tuple[Expr, Expr], x: Symbol) -> Expr:
     return Add(
         *(
             weight
-            * r ** (-degree / 2)
+            * r ** Rational(-degree, 2)
             * _he(k + degree, (place - m) / sqrt(r))
             * exp(-((place - m) ** 2) / (2 * r))
             / sqrt(2 * pi * r)
