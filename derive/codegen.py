@@ -6,7 +6,8 @@ the surrounding code. Constants are arguments like controls, so that a new activ
 architecture needs no new code; only the rounding unit is a global, which each target supplies.
 
 Targets: ``ScalarPrinter`` writes Python over the ``math`` module in the subset that Numba compiles
-for CPU and CUDA; ``MpmathPrinter`` writes the same lines for mpmath at any precision.
+for CPU and CUDA; ``LanePrinter`` the same without short circuits, for vector units; ``CPrinter`` C
+for comparison; ``MpmathPrinter`` writes the same lines for mpmath at any precision.
 """
 
 from collections.abc import Mapping
@@ -152,6 +153,39 @@ class ScalarPrinter(BlockPrinter):
     def number(self, numerator: int, denominator: int) -> str:
         """Print the nearest double of an exact rational."""
         return repr(numerator / denominator)
+
+
+class LanePrinter(ScalarPrinter):
+    """``ScalarPrinter`` without short circuits: conditions join with ``&`` and ``|``."""
+
+    def _print_And(self, expr: Any) -> str:
+        return " & ".join(sorted(f"({self._print(a)})" for a in expr.args))
+
+    def _print_Or(self, expr: Any) -> str:
+        return " | ".join(sorted(f"({self._print(a)})" for a in expr.args))
+
+
+class CPrinter(LanePrinter):
+    """C99 expressions over ``math.h``; used as an oracle for speed and values in tests."""
+
+    module = ""
+    language = "C"
+
+    def _print_Piecewise(self, expr: Any) -> str:
+        *pieces, (last, _) = expr.args
+        text = f"({self._print(last)})"
+        for value, test in reversed(pieces):
+            text = f"(({self._print(test)}) ? ({self._print(value)}) : {text})"
+        return text
+
+    def _print_Abs(self, expr: Any) -> str:
+        return f"fabs({self._print(expr.args[0])})"
+
+    def _print_Function(self, expr: Any) -> str:
+        return str(super()._print_Function(expr)).removeprefix(".")
+
+    def _print_Pow(self, expr: Any, rational: bool = False) -> str:
+        return str(super()._print_Pow(expr, rational)).replace(".sqrt(", "sqrt(")
 
 
 class MpmathPrinter(BlockPrinter):
