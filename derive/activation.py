@@ -18,11 +18,15 @@ from derive.errors import (
     NotIntegrableError,
     NotSupportedError,
     ParseError,
+    RangeError,
 )
 from derive.exact import Number, exact_number
 from derive.gaussian import expect
 from derive.hermite import hermite_coefficient, parity
+from derive.kernel_series import KernelSeries
+from derive.kernels import Kernel, kernel
 from derive.reader import read_expression
+from derive.symbols import rho as correlation
 from derive.symbols import z
 from derive.value import Kind, Value
 
@@ -126,6 +130,42 @@ class Activation:
     def hermite(self, k: int, variance: Number = 1) -> Value:
         """Return mu_k = E[s(sqrt(r) z) He_k(z)], so that s(sqrt(r) z) = sum mu_k He_k(z)/k!."""
         return hermite_coefficient(self.expr, k, variance=exact_number(variance))
+
+    def kernel(
+        self,
+        other: "Activation | None" = None,
+        *,
+        variances: tuple[Number, Number] = (1, 1),
+        means: tuple[Number, Number] = (0, 0),
+    ) -> Kernel:
+        """Return E[s(u) t(v)] of two correlated normals; t is this activation if None is given."""
+        return kernel(self, other, variances=variances, means=means)
+
+    def dual(
+        self,
+        rho: Expr = correlation,
+        *,
+        variances: tuple[Number, Number] = (1, 1),
+        means: tuple[Number, Number] = (0, 0),
+    ) -> Value | KernelSeries:
+        """Return E[s(u) s(v)] at correlation rho: a closed form, or a series with a proved tail.
+
+        Where no closed form is known rho must be left a symbol: ask the series, or
+        ``kernel().at(rho, digits)``, for numbers.
+
+        Raises:
+            RangeError: for a number rho where the kernel is a series.
+        """
+        value = self.kernel(variances=variances, means=means).value
+        if rho == correlation:
+            return value
+        if isinstance(value, KernelSeries):
+            raise RangeError(
+                f"the kernel of {self.name} at rho = {rho}",
+                "no closed form is known",
+                "use kernel().at(rho, digits), or dual().ball(rho)",
+            )
+        return replace(value, expr=value.expr.subs(correlation, rho))
 
     def moment(self, expr: Expr, variance: Number = 1) -> Value:
         """Return E f(N(0, variance)) of an expression in z; exact zero for odd ones."""
