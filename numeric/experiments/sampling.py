@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derive.errors import RangeError, ShapeError, UnknownNameError
+from numeric.experiments.single_thread import single_thread
 from numeric.progress import progress
 
 Array = NDArray[np.float64]
@@ -158,7 +159,9 @@ class Simulation:
 
 def _to_lists(table: Array) -> Any:
     """Nested lists with None for NaN, so that the JSON is standard."""
-    return np.where(np.isnan(table), None, table.astype(object)).tolist()
+    entries = table.astype(object)
+    entries[np.isnan(table)] = None
+    return entries.tolist()
 
 
 @dataclass(frozen=True)
@@ -233,10 +236,10 @@ def _results(
 ) -> Iterator[tuple[Job, Mapping[str, Any]]]:
     if executor is None:
         for job in jobs:
-            yield job, draw(*job.arguments)
+            yield job, _draw(draw, job.arguments)
         return
     waiting: dict[Future[Mapping[str, Any]], Job] = {
-        executor.submit(draw, *job.arguments): job for job in jobs
+        executor.submit(_draw, draw, job.arguments): job for job in jobs
     }
     try:
         for future in as_completed(waiting):
@@ -244,6 +247,11 @@ def _results(
     finally:
         for future in waiting:
             future.cancel()
+
+
+def _draw(draw: Draw, arguments: tuple[Any, ...]) -> Mapping[str, Any]:
+    with single_thread():
+        return draw(*arguments)
 
 
 def carry_over(earlier: Simulation, empty: Simulation) -> Simulation:
