@@ -91,9 +91,10 @@ def order(a: Expr, b: Expr) -> int:
         return 1
     found = decided_sign(a - b)
     if found is None:
+        first, second = sorted((a, b), key=str)
         raise RangeError(
-            f"the order of the breakpoints {a} and {b}",
-            f"the sign of {a - b} does not follow from what is known of its symbols",
+            f"the order of the breakpoints {first} and {second}",
+            f"the sign of {first - second} does not follow from what is known of its symbols",
             "declare them positive, write one as the other plus a positive symbol, or give numbers",
         )
     return found
