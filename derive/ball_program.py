@@ -195,6 +195,12 @@ def _rule(node: Basic) -> tuple[Rule, tuple[Basic, ...]]:
         if Or(*[pair.args[1] for pair in pairs]) == true:
             flat[-1] = true
         return conditions["Piecewise"], tuple(flat)
+    if getattr(node, "bound_symbols", None):
+        raise NotSupportedError(
+            f"a rigorous number with {node} inside another mean",
+            "the inner mean depends on the variable of the outer one",
+            "write it as a mean over two correlated normals",
+        )
     if hasattr(node, "_acb"):
         return node._acb, node.args
     name = type(node).__name__

@@ -1,6 +1,7 @@
 """The unevaluated mean: binding, derivatives, digits, printing."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from mpmath import mp
@@ -195,3 +196,24 @@ def test_printing():
     assert latex(mean) == (
         r"\mathbb{E}_{z\sim\mathcal{N}(0,a)}\left[\tanh^{2}{\left(z \right)}\right]"
     )
+
+
+def test_a_double_mean_is_refused_with_the_way_out():
+    inner = Expectation(tanh(y + x), 0, 1, y)
+    with pytest.raises(NotSupportedError, match="two correlated normals"):
+        enclose(Expectation(x * inner, 0, 1, x))
+
+
+def test_threads_do_not_disturb_each_other():
+    means = [Expectation(tanh(z) ** 2 + k * cos(z), 0, 1) for k in range(1, 9)]
+    alone = [enclose(mean, 10 + 5 * k) for k, mean in enumerate(means)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(enclose, means, [10 + 5 * k for k in range(8)]))
+    assert all(a.overlaps(b) for a, b in zip(alone, together, strict=True))
+    assert [ball.digits >= 10 + 5 * k for k, ball in enumerate(together)] == [True] * 8
+
+
+def test_values_of_values_are_enclosed_like_expressions():
+    value = Value(Expectation(tanh(z) ** 2), Kind.BALL)
+    assert enclose(value, 20).overlaps(value.ball(20))
+    assert enclose(1 + value.expr, 20).mid - 1 == pytest.approx(float(value), rel=1e-15)

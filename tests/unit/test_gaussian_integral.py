@@ -4,6 +4,8 @@ from fractions import Fraction
 from functools import cache
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mpmath import mp
 from sympy import (
     Abs,
@@ -20,6 +22,7 @@ from sympy import (
     erfc,
     exp,
     gamma,
+    lambdify,
     log,
     pi,
     sech,
@@ -219,3 +222,30 @@ def test_a_mean_too_large_to_write_down_is_refused_at_once():
 
 def test_zero_variance_is_evaluation_at_the_mean():
     assert gaussian_integral(tanh(z), z, Rational(1, 2), 0).overlaps(enclose(tanh(Rational(1, 2))))
+
+
+SMOOTH = st.recursive(
+    st.one_of(st.just(z), st.fractions(-2, 2, max_denominator=9).map(Rational)),
+    lambda inner: st.one_of(
+        st.builds(lambda a, b: a + b, inner, inner),
+        st.builds(lambda a, b: a * b, inner, inner),
+        st.builds(lambda f, a: f(a), st.sampled_from([tanh, sin, cos, erf, atan]), inner),
+        st.builds(lambda a: log(1 + exp(a)), inner),
+        st.builds(lambda a: 1 / (1 + exp(-a)), inner),
+        st.builds(lambda a: sqrt(1 + a**2), inner),
+        st.builds(lambda a: exp(-(a**2)), inner),
+    ),
+    max_leaves=5,
+)
+
+
+@given(SMOOTH, st.fractions(-2, 2, max_denominator=5), st.fractions(Rational(1, 4), 4))
+def test_random_smooth_functions_agree_with_a_fine_trapezoid_rule(expr, mean, variance):
+    m, r = Rational(mean), Rational(variance)
+    ball = gaussian_integral(expr + z**2, z, m, r, digits=15)
+    f = lambdify(z, expr + z**2, "mpmath")
+    with mp.workdps(25):
+        centre, sd = mp.mpf(m.p) / m.q, mp.sqrt(mp.mpf(r.p) / r.q)
+        h = mp.mpf(1) / 24
+        value = h * sum(mp.npdf(k * h) * f(centre + sd * k * h) for k in range(-240, 241))
+        assert abs(ball.mpf(20) - value) < 1e-8 * (1 + abs(value))
