@@ -1,13 +1,19 @@
 """Programs to machine code: compile, broadcast, solve.
 
-Stage: a System or Program in, an ``Evaluator`` out; calling it returns a ``Solution``. The
-generated file holds the blocks of the program and the driver of ``numeric.newton``; it is cached by
-content.
+Stage: a System or Program in, an ``Evaluator`` out; calling it returns a ``Solution``. Three
+methods share one interface and one cache; the choice is made by ``choose`` and can be forced:
+
+=========  =========================================================================================
+method     what it is
+=========  =========================================================================================
+llvm       lanes, printed as vector LLVM IR: compiles in a fraction of a second (``vector_ir``)
+lanes      lanes, printed as Numba source (``lanes``)
+scalar     one point at a time, any special function (``newton``)
+=========  =========================================================================================
 """
 
-import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,21 +21,24 @@ from numpy.typing import NDArray
 
 from derive.balls import enclose
 from derive.codegen import ScalarPrinter, module_source
-from derive.errors import NotConvergedError, RangeError, ShapeError, UnknownNameError
+from derive.errors import NotConvergedError, NotSupportedError, UnknownNameError
+from derive.lane_phases import Asked, LaneProgram, lane_program, row_names
 from derive.program import Program
 from derive.program import program as freeze
-from derive.symbols import Quantity
 from derive.system import System
 from numeric.cache import load
-from numeric.newton import driver_source, row_names
+from numeric.controls import broadcast_controls, padded_inputs
+from numeric.lanes import FLAGS, WIDTH, lane_source
+from numeric.newton import driver_source
 from numeric.solution import Solution, Status
+from numeric.threads import run_blocks
 
-LIMIT = 1e-20
-"""A slope control that is exactly zero is taken here: the limit from above."""
+METHODS = ("llvm", "lanes", "scalar")
 _DIVERGES = 1e8
-"""Outputs beyond this at ``LIMIT`` scale as a negative power of the control, and are infinite."""
+"""Outputs beyond this at the limit of a zero control grow without bound, and are infinite."""
+_VANISHES = 1e-20
 
-_LOCK = threading.Lock()  # Numba's workqueue threading layer must not be entered twice
+Run = Callable[[Any, Any, Any, int, int, int], None]
 
 _HEADER = '''"""Generated from the program {name}; do not edit.
 
@@ -38,13 +47,32 @@ Operations: {counts}.
 
 import math
 
-from numba import njit, prange
+from numba import njit
 
-FLAGS = {{"contract", "nsz", "arcp"}}
-SCALAR = dict(cache=True, error_model="numpy", fastmath=FLAGS)
-PARALLEL = dict(cache=True, error_model="numpy", fastmath=FLAGS, parallel=True)
+FLAGS = {{{flags}}}
+SCALAR = dict(error_model="numpy", fastmath=FLAGS)
 UNIT = {unit!r}
 '''
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Machine code behind one interface.
+
+    Attributes:
+        method: one of ``METHODS``.
+        reason: why this method.
+        source: the generated text.
+        run: ``run(inputs, constants, out, size, first, last)`` on flat arrays of shape (controls,
+            size), (constants,), (rows, size); solves blocks first, ..., last - 1.
+        width: points per block.
+    """
+
+    method: str
+    reason: str
+    source: str
+    run: Run
+    width: int
 
 
 @dataclass(frozen=True)
@@ -53,19 +81,31 @@ class Evaluator:
 
     Attributes:
         program: what was compiled.
-        source: the generated source text.
+        asked: which outputs, with errors and slopes or without.
+        kernel: the machine code, with the method and why it was chosen.
         constants: the constants of the program as doubles, each nearest to its exact value.
     """
 
     program: Program
-    source: str
-    module: ModuleType
+    asked: Asked
+    kernel: Kernel
     constants: NDArray[np.float64]
 
-    def __call__(self, **controls: Any) -> Solution:
+    @property
+    def source(self) -> str:
+        """The generated source text."""
+        return self.kernel.source
+
+    @property
+    def method(self) -> str:
+        """How points are solved: "llvm", "lanes" or "scalar"."""
+        return self.kernel.method
+
+    def __call__(self, *, threads: int | None = None, **controls: Any) -> Solution:
         """Solve on the broadcast grid of the controls.
 
         Args:
+            threads: at most this many threads; the numbers do not depend on it.
             **controls: numbers or arrays, one per control; grouped controls (``gamma``) as a tuple
                 of numbers or arrays. All are broadcast against each other to one shape S.
 
@@ -80,32 +120,103 @@ class Evaluator:
         Accuracy: per point, see ``Solution.error``.
         """
         arrays = broadcast_controls(self.program, controls)
-        shape = arrays[0].shape
-        inputs = np.array([np.ravel(a) for a in arrays], dtype=np.float64)
-        inputs, at_limit = _to_limit(self.program, inputs)
-        count = inputs.shape[1]
-        names = row_names(self.program)
-        out = np.full((len(names), count), np.nan)
-        status = np.where(np.isnan(inputs).any(axis=0), Status.BAD_INPUT, 0).astype(np.int8)
-        steps = np.zeros(count, dtype=np.int32)
-        with _LOCK:
-            self.module.grid(inputs, self.constants, out, status, steps)
-        out[:, status != 0] = np.nan
-        rows = dict(zip(names, out, strict=True))
-        _mark_divergent(self.program, rows, at_limit)
-        return _solution(self.program, arrays, rows, status, steps, shape)
+        inputs, at_limit = padded_inputs(self.program, arrays, self.kernel.width)
+        out = self.solve(inputs, threads)[:, : arrays[0].size]
+        status = out[-2].astype(np.int8)
+        status[np.isnan(inputs[:, : status.size]).any(axis=0)] = Status.BAD_INPUT
+        steps = np.where(status == Status.BAD_INPUT, 0, out[-1]).astype(np.int32)
+        if status.any():
+            out[:, status != 0] = np.nan
+        rows = dict(zip(row_names(self.program, self.asked), out, strict=True))
+        self._mark_divergent(rows, at_limit)
+        return self._solution(arrays, rows, status, steps)
+
+    def solve(self, inputs: NDArray[np.float64], threads: int | None = None) -> NDArray[np.float64]:
+        """Solve prepared inputs of shape (controls, size); return the rows, shape (rows, size).
+
+        ``size`` must be a multiple of ``kernel.width``. Nothing is checked; this is what benchmarks
+        time. The last two rows are status and steps.
+
+        Accuracy: per point, see ``Solution.error``.
+        """
+        size, kernel = inputs.shape[1], self.kernel
+        out = np.empty((len(row_names(self.program, self.asked)), size))
+        flat, result = inputs.ravel(), out.reshape(-1)
+
+        def solve(first: int, last: int) -> None:
+            kernel.run(flat, self.constants, result, size, first, last)
+
+        run_blocks(solve, size // kernel.width, kernel.width, threads)
+        return out
 
     def __repr__(self) -> str:
-        return f"Evaluator({self.program!r})"
+        return f"Evaluator({self.program!r}; {self.method}: {self.kernel.reason})"
+
+    @property
+    def _slopes(self) -> tuple[str, ...]:
+        names = self.asked.outputs if self.asked.slopes else ()
+        return tuple(f"d{o}_d{self.program.slope_control}" for o in names)
+
+    def _mark_divergent(
+        self, rows: dict[str, NDArray[np.float64]], at_limit: NDArray[np.bool_]
+    ) -> None:
+        if not at_limit.any():
+            return
+        for name in (*self.asked.outputs, *self._slopes):
+            diverges = at_limit & ~(np.abs(rows[name]) < _DIVERGES)
+            rows[name][diverges] = np.copysign(np.inf, rows[name][diverges])
+            if self.asked.errors:
+                rows[f"error {name}"][diverges] = np.inf
+            rows[name][at_limit & (np.abs(rows[name]) < _VANISHES)] = 0.0
+
+    def _solution(
+        self,
+        arrays: Sequence[NDArray[np.float64]],
+        rows: dict[str, NDArray[np.float64]],
+        status: NDArray[np.int8],
+        steps: NDArray[np.int32],
+    ) -> Solution:
+        program, shape = self.program, arrays[0].shape
+        grid = {name: row.reshape(shape) for name, row in rows.items()}
+        error = {n.removeprefix("error "): v for n, v in grid.items() if n.startswith("error ")}
+        for name in self._slopes if self.asked.errors else ():
+            error[name] = _slope_error(program, grid, name)
+        return Solution(
+            name=program.name,
+            key=program.key,
+            controls=dict(zip((q.name for q in program.inputs), arrays, strict=True)),
+            outputs={o: grid[o] for o in self.asked.outputs},
+            error=error,
+            unknowns={u: grid[u] for u in program.unknowns},
+            slopes={s: grid[s] for s in self._slopes},
+            residual=grid["residual"],
+            status=status.reshape(shape),
+            steps=steps.reshape(shape),
+        )
 
 
-def compile(model: System | Program) -> Evaluator:
+def compile(
+    model: System | Program,
+    *,
+    outputs: Sequence[str] | None = None,
+    errors: bool = True,
+    slopes: bool = True,
+    method: str = "auto",
+) -> Evaluator:
     """Compile a System or a Program for the CPU.
 
     The machine code is cached on disk under the content of the generated source.
 
+    Args:
+        model: a triangular System, or its Program.
+        outputs: which outputs to compute; all by default, none leaves the unknowns.
+        errors: whether to bound the errors of unknowns and outputs; the residual always is there.
+        slopes: whether to differentiate the outputs in the slope control.
+        method: one of ``METHODS``; "auto" lets ``choose`` decide.
+
     Raises:
-        NotSupportedError: for systems that are not triangular.
+        NotSupportedError: for systems that are not triangular, or a method that does not fit.
+        UnknownNameError: for an output or a method that does not exist.
 
     Example:
         >>> from derive.theory.deep_features import deep_features
@@ -115,21 +226,45 @@ def compile(model: System | Program) -> Evaluator:
         (True, 0.540393)
     """
     ready = freeze(model) if isinstance(model, System) else model
-    source = scalar_source(ready)
+    asked = Asked(ready.outputs if outputs is None else tuple(outputs), errors, slopes)
+    lanes = lane_program(ready, asked)
     constants = np.array([_double(e) for _, e in ready.constants], dtype=np.float64)
-    return Evaluator(ready, source, load(source), constants)
+    return Evaluator(ready, asked, _kernel(lanes, method), constants)
 
 
-def scalar_source(program: Program) -> str:
+def choose(lanes: LaneProgram) -> tuple[str, str]:
+    """Return the method for a program, and why."""
+    unfit = lanes.special_functions()
+    if unfit:
+        return "scalar", f"{', '.join(unfit)} has no vector form"
+    return "lanes", "arithmetic only"
+
+
+def _kernel(lanes: LaneProgram, method: str) -> Kernel:
+    if method not in (*METHODS, "auto"):
+        raise UnknownNameError(
+            f"method {method!r}", f"the methods are {', '.join(METHODS)}, auto", "use one of them"
+        )
+    chosen, reason = choose(lanes) if method == "auto" else (method, "asked for")
+    if chosen == "lanes":
+        source = lane_source(lanes)
+        return Kernel(chosen, reason, source, load(source).run, WIDTH)
+    if chosen == "scalar":
+        source = scalar_source(lanes.program, lanes.asked)
+        return Kernel(chosen, reason, source, load(source).run, 1)
+    raise NotSupportedError(f"method {chosen!r}", "not built", "use lanes or scalar")
+
+
+def scalar_source(program: Program, asked: Asked | None = None) -> str:
     """Return the generated file: blocks and driver, the same for all values of the constants."""
     blocks = program.blocks()
     counts = ", ".join(f"{name} {block.operations}" for name, block in blocks.items())
-    parts = [
-        _HEADER.format(name=program.name, counts=counts, unit=2.0**-53),
-    ]
+    flags = ", ".join(f'"{flag}"' for flag in FLAGS if flag != "reassoc")
+    parts = [_HEADER.format(name=program.name, counts=counts, flags=flags, unit=2.0**-53)]
     for text in module_source(program, ScalarPrinter).values():
         parts.append(f"\n\n@njit(**SCALAR)\n{text}")
-    return "\n".join(parts) + "\n\n" + driver_source(program)
+    wanted = asked or Asked(program.outputs)
+    return "\n".join(parts) + "\n\n" + driver_source(program, wanted)
 
 
 def _double(expr: Any) -> float:
@@ -140,136 +275,6 @@ def _double(expr: Any) -> float:
             f"constant {expr}", f"its value is {value}", "check the declaration"
         )
     return value
-
-
-def broadcast_controls(program: Program, controls: dict[str, Any]) -> list[NDArray[np.float64]]:
-    """Check controls against a program and broadcast them; one array per input, in order."""
-    flat = ungroup(program, controls)
-    arrays = []
-    for quantity in program.inputs:
-        array = _as_floats(quantity.name, flat[quantity.name])
-        _check_range(quantity, array)
-        arrays.append(array)
-    try:
-        return list(np.broadcast_arrays(*arrays))
-    except ValueError as error:
-        shapes = ", ".join(
-            f"{q.name} {a.shape}" for q, a in zip(program.inputs, arrays, strict=True) if a.shape
-        )
-        raise ShapeError(
-            "controls", f"shapes do not broadcast: {shapes}", "add axes, as in alpha[:, None]"
-        ) from error
-
-
-def ungroup(program: Program, controls: dict[str, Any]) -> dict[str, Any]:
-    """Return controls by their single names, groups split.
-
-    Raises:
-        UnknownNameError: missing or unknown names.
-        ShapeError: a group of the wrong length.
-    """
-    grouped = {n for names in program.groups.values() for n in names}
-    expected = [q.name for q in program.inputs if q.name not in grouped] + list(program.groups)
-    flat: dict[str, Any] = {}
-    singles = {q.name for q in program.inputs}
-    for name, value in controls.items():
-        if name in program.groups:
-            names = program.groups[name]
-            items = list(value) if isinstance(value, list | tuple | np.ndarray) else [value]
-            if len(items) != len(names):
-                raise ShapeError(
-                    f"{name} = {value!r}",
-                    f"{len(items)} values for {len(names)} ({', '.join(names)})",
-                    f"give {len(names)} values",
-                )
-            flat |= dict(zip(names, items, strict=True))
-        elif name in singles:
-            flat[name] = value
-        else:
-            raise UnknownNameError(
-                f"control {name!r}",
-                f"this program takes {', '.join(sorted(expected))}",
-                "use one of them",
-            )
-    missing = sorted(singles - set(flat))
-    if missing:
-        raise UnknownNameError(
-            f"controls of {program.name}",
-            f"{', '.join(missing)} missing",
-            f"this program takes {', '.join(sorted(expected))}",
-        )
-    return flat
-
-
-def _as_floats(name: str, value: Any) -> NDArray[np.float64]:
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise RangeError(f"{name} = {value!r}", "not a number or array", "give numbers") from error
-    if array.ndim == 0 and np.isnan(array):
-        raise RangeError(f"{name} = nan", "not a number", "give a number")
-    return array
-
-
-def _check_range(quantity: Quantity, array: NDArray[np.float64]) -> None:
-    low_ok = array > quantity.low if quantity.open_low else array >= quantity.low
-    bad = ~(low_ok & (array <= quantity.high) & np.isfinite(array)) & ~np.isnan(array)
-    if not bad.any():
-        return
-    index = tuple(int(i) for i in np.argwhere(bad)[0])
-    where = f"[{', '.join(map(str, index))}]" if index else ""
-    raise RangeError(
-        f"{quantity.name}{where} = {array[index]:g}",
-        "out of range",
-        f"give {quantity.range_text()}",
-    )
-
-
-def _to_limit(
-    program: Program, inputs: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Replace exact zeros of the slope control by ``LIMIT``; return which points were moved."""
-    row = [q.name for q in program.inputs].index(program.slope_control)
-    at_limit = inputs[row] == 0
-    inputs[row, at_limit] = LIMIT
-    return inputs, at_limit
-
-
-def _mark_divergent(
-    program: Program, rows: dict[str, NDArray[np.float64]], at_limit: NDArray[np.bool_]
-) -> None:
-    for name in (*program.outputs, *(f"d{o}_d{program.slope_control}" for o in program.outputs)):
-        diverges = at_limit & ~(np.abs(rows[name]) < _DIVERGES)
-        rows[name][diverges] = np.copysign(np.inf, rows[name][diverges])
-        rows[f"error {name}"][diverges] = np.inf
-        rows[name][at_limit & (np.abs(rows[name]) < LIMIT)] = 0.0
-
-
-def _solution(
-    program: Program,
-    arrays: list[NDArray[np.float64]],
-    rows: dict[str, NDArray[np.float64]],
-    status: NDArray[np.int8],
-    steps: NDArray[np.int32],
-    shape: tuple[int, ...],
-) -> Solution:
-    grid = {name: row.reshape(shape) for name, row in rows.items()}
-    slopes = [f"d{o}_d{program.slope_control}" for o in program.outputs]
-    error = {n: grid[f"error {n}"] for n in (*program.outputs, *program.unknowns, *slopes)}
-    for name in slopes:
-        error[name] = _slope_error(program, grid, name)
-    return Solution(
-        name=program.name,
-        key=program.key,
-        controls=dict(zip((q.name for q in program.inputs), arrays, strict=True)),
-        outputs={o: grid[o] for o in program.outputs},
-        error=error,
-        unknowns={u: grid[u] for u in program.unknowns},
-        slopes={s: grid[s] for s in slopes},
-        residual=grid["residual"],
-        status=status.reshape(shape),
-        steps=steps.reshape(shape),
-    )
 
 
 def _slope_error(

@@ -5,13 +5,14 @@ point: failed points keep their place with a status that names cause and remedy.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from derive.errors import NotConvergedError, UnknownNameError
+from derive.program import Program
 
 Array = NDArray[np.float64]
 
@@ -62,6 +63,7 @@ class Solution:
         residual: relative residual of the equations, shape S.
         status: Status codes, shape S.
         steps: Newton steps, shape S.
+        program: the program that was solved, for certificates.
 
     Outputs, unknowns and slopes are also attributes: ``solution.E_test``.
 
@@ -79,6 +81,7 @@ class Solution:
     residual: Array
     status: NDArray[np.int8]
     steps: NDArray[np.int32]
+    program: Program | None = field(default=None, repr=False, compare=False)
 
     def __getattr__(self, name: str) -> Array:
         if not name.startswith("_"):
@@ -124,6 +127,12 @@ class Solution:
             status.remedy,
         )
 
+    def _error_text(self, name: str) -> str:
+        if name not in self.error:
+            return "error not asked for"
+        largest = np.nanmax(self.error[name])
+        return f"+/- {largest:.1g}" if self.shape == () else f"largest error {largest:.1g}"
+
     def __repr__(self) -> str:
         counts = [
             f"{int(np.sum(self.status == s))} {s.name.lower()}"
@@ -137,14 +146,10 @@ class Solution:
             if not finite.size:
                 rows.append(f"  {name:12s} no finite value")
             elif self.shape == ():
-                rows.append(
-                    f"  {name:12s} {float(values):.15g}  (+/- {float(self.error[name]):.1g})"
-                )
+                rows.append(f"  {name:12s} {float(values):.15g}  ({self._error_text(name)})")
             else:
-                rows.append(
-                    f"  {name:12s} {finite.min():.6g} .. {finite.max():.6g}"
-                    f"  (largest error {np.nanmax(self.error[name]):.1g})"
-                )
+                span = f"{finite.min():.6g} .. {finite.max():.6g}"
+                rows.append(f"  {name:12s} {span}  ({self._error_text(name)})")
         finite = self.residual[np.isfinite(self.residual)]
         if finite.size:
             rows.append(f"  {'residual':12s} <= {finite.max():.1g}, steps <= {self.steps.max()}")
