@@ -23,7 +23,7 @@ from derive.balls import enclose
 from derive.codegen import ScalarPrinter, module_source
 from derive.errors import NotConvergedError, NotSupportedError, UnknownNameError
 from derive.lane_phases import Asked, LaneProgram, lane_program, row_names
-from derive.program import Program
+from derive.program import Declaration, Program
 from derive.program import program as freeze
 from derive.system import System
 from numeric.cache import load
@@ -192,11 +192,12 @@ class Evaluator:
             residual=grid["residual"],
             status=status.reshape(shape),
             steps=steps.reshape(shape),
+            program=program,
         )
 
 
 def compile(
-    model: System | Program,
+    model: System | Program | Declaration,
     *,
     outputs: Sequence[str] | None = None,
     errors: bool = True,
@@ -208,7 +209,7 @@ def compile(
     The machine code is cached on disk under the content of the generated source.
 
     Args:
-        model: a triangular System, or its Program.
+        model: a triangular System, its Program, or a declaration that has one.
         outputs: which outputs to compute; all by default, none leaves the unknowns.
         errors: whether to bound the errors of unknowns and outputs; the residual always is there.
         slopes: whether to differentiate the outputs in the slope control.
@@ -225,7 +226,7 @@ def compile(
         >>> solution.converged, round(float(solution.E_test), 6)
         (True, 0.540393)
     """
-    ready = freeze(model) if isinstance(model, System) else model
+    ready = freeze(model)
     asked = Asked(ready.outputs if outputs is None else tuple(outputs), errors, slopes)
     lanes = lane_program(ready, asked)
     constants = np.array([_double(e) for _, e in ready.constants], dtype=np.float64)
