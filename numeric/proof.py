@@ -1,0 +1,223 @@
+"""Roots in balls at one point: ball Newton, an interval Newton inclusion, branch conditions.
+
+Stage: below ``certify`` and ``selftest``. An ``Engine`` holds the proof blocks of one Program and
+returns a ``PointProof`` for exact controls and a float64 start; the argument is in ``certify``.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from fractions import Fraction
+from typing import Any
+
+from flint import arb, ctx, fmpq
+from sympy import Expr
+
+from derive.ball_code import ball_source
+from derive.ball_program import working_precision
+from derive.balls import Ball, enclose
+from derive.errors import UnknownNameError
+from derive.program import Program
+
+_LOG2_10 = math.log2(10)
+_GUARD_BITS = 40
+_FIRST_BITS = 36
+"""Relative accuracy that a float64 answer is taken to have; a worse one costs one more step."""
+_TRIES = 4
+_RAISES = 5
+
+
+class Verdict(IntEnum):
+    """What is proved at one point; ``statement`` says it in words."""
+
+    PHYSICAL = 0
+    UNIQUE = 1
+    NOT_PHYSICAL = 2
+    UNDECIDED = 3
+    DISAGREES = 4
+    NOTPROVED = 5
+    NO_ANSWER = 6
+
+    @property
+    def statement(self) -> str:
+        """What is proved, in words."""
+        return _STATEMENTS[self]
+
+
+_STATEMENTS = {
+    Verdict.PHYSICAL: "the physical root, and no other root, is in this ball",
+    Verdict.UNIQUE: "a unique root is in this ball, and all branch conditions hold there",
+    Verdict.NOT_PHYSICAL: "a unique root is in this ball, but it is not the physical one",
+    Verdict.UNDECIDED: "a unique root is in this ball; whether it is physical is not decided",
+    Verdict.DISAGREES: "the root in this ball is not the answer that was to be certified",
+    Verdict.NOTPROVED: "nothing is proved",
+    Verdict.NO_ANSWER: "there was no answer to certify",
+}
+PROVED = (Verdict.PHYSICAL, Verdict.UNIQUE)
+
+
+@dataclass(frozen=True)
+class PointProof:
+    """What is proved at one point.
+
+    Attributes:
+        verdict: what is proved.
+        reason: why nothing more is proved; empty for PHYSICAL.
+        controls: the controls as exact numbers, by name.
+        enclosures: unknowns, outputs and slopes as python-flint balls, by name; empty if no root
+            was enclosed.
+        digits: significant digits of the least accurate unknown or output; 0 without enclosures.
+    """
+
+    verdict: Verdict
+    reason: str
+    controls: Mapping[str, Fraction | Expr]
+    enclosures: Mapping[str, arb] = field(default_factory=dict)
+    digits: int = 0
+
+    def __getitem__(self, name: str) -> Ball:
+        if name not in self.enclosures:
+            known = ", ".join(self.enclosures) or f"nothing ({self.verdict.statement})"
+            raise UnknownNameError(f"ball of {name!r}", f"this proof holds {known}", "use a name")
+        return Ball.from_arb(self.enclosures[name])
+
+    def __repr__(self) -> str:
+        at = ", ".join(f"{k}={v}" for k, v in self.controls.items())
+        rows = [f"PointProof({self.verdict.statement}; {at})"]
+        rows += [f"  because: {self.reason}"] if self.reason else []
+        rows += [f"  {name:14s} {self[name].str(self.digits)}" for name in self.enclosures]
+        return "\n".join(rows)
+
+
+class Engine:
+    """Ball arithmetic for one Program: prints its proof blocks once, keeps its constants.
+
+    Args:
+        program: what to prove roots of.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.inputs = tuple(q.name for q in program.inputs)
+        slopes = [f"d{o}_d{program.slope_control}" for o in program.outputs]
+        self.names = (*program.unknowns, *program.outputs, *slopes)
+        self.doubts = _doubts(program)
+        self._constants: dict[int, list[arb]] = {}
+        self._run: dict[str, Any] = {"ball": arb, "ratio": _ratio, "choose": _choose}
+        exec(ball_source(program), self._run)  # our own printed code
+
+    def prove(
+        self, controls: Mapping[str, Fraction | Expr], start: Sequence[float], digits: int
+    ) -> PointProof:
+        """Prove the root near ``start`` at exact controls, to ``digits`` significant digits."""
+        wanted = math.ceil(digits * _LOG2_10) + 2
+        bits, best = wanted + _GUARD_BITS, None
+        for _ in range(_RAISES):
+            with working_precision(bits):
+                values = self._values(controls, bits)
+                found = self._root(values, start, bits, wanted)
+                if found is not None:
+                    best = self._proof(values, found, controls)
+                    if best.digits >= digits:
+                        return best
+            bits *= 2
+        if best is not None:
+            return best
+        reason = "the interval Newton step does not map the box into itself"
+        return PointProof(Verdict.NOTPROVED, reason, controls)
+
+    def _values(self, controls: Mapping[str, Fraction | Expr], bits: int) -> list[arb]:
+        """Return the balls of controls and constants at the current precision."""
+        if bits not in self._constants:
+            digits = math.ceil((bits + 8) / _LOG2_10)
+            balls = [enclose(e, digits).arb() for _, e in self.program.constants]
+            self._constants[bits] = balls
+        values = [_number(controls[n], bits) for n in self.inputs]
+        return values + self._constants[bits]
+
+    def _root(
+        self, values: list[arb], start: Sequence[float], bits: int, wanted: int
+    ) -> list[arb] | None:
+        """Refine a start by Newton and return balls that are proved to hold exactly one root."""
+        if not all(math.isfinite(v) and v != 0 for v in start):
+            return None
+        m = [arb(v) for v in start]
+        known = _FIRST_BITS
+        newton, inclusion = self._run["newton"], self._run["inclusion"]
+        while 2 * known < wanted + 12:
+            ctx.prec = min(bits, 2 * known + _GUARD_BITS)
+            m = [(v + d).mid() for v, d in zip(m, newton(*values, *m), strict=True)]
+            known *= 2
+        ctx.prec = bits
+        spread = arb(0, arb(2) ** (6 - known))
+        for _ in range(_TRIES):
+            box = [v + v * spread for v in m]
+            step = inclusion(*values, *box, *m)
+            moved = [v + d for v, d in zip(m, step, strict=True)]
+            if all(b.contains_interior(v) for b, v in zip(box, moved, strict=True)):
+                return moved
+            m = [v.mid() for v in moved]
+            if not all(v.is_finite() for v in m):
+                m = [(v + d).mid() for v, d in zip(m, newton(*values, *m), strict=True)]
+        return None
+
+    def _proof(
+        self, values: list[arb], x: list[arb], controls: Mapping[str, Fraction | Expr]
+    ) -> PointProof:
+        results = [*x, *self._run["outputs"](*values, *x), *self._run["slopes"](*values, *x)]
+        verdict, reason = self._verdict(self._run["conditions"](*values, *x))
+        sharp = min(_digits(v) for v in results)
+        return PointProof(
+            verdict, reason, controls, dict(zip(self.names, results, strict=True)), sharp
+        )
+
+    def _verdict(self, conditions: Sequence[arb]) -> tuple[Verdict, str]:
+        meanings = self.program.proof.meanings
+        for value, meaning in zip(conditions, meanings, strict=True):
+            if value <= 0:
+                return Verdict.NOT_PHYSICAL, f"it fails that {meaning}"
+        for value, meaning in zip(conditions, meanings, strict=True):
+            if not value > 0:
+                return Verdict.UNDECIDED, f"it is not separated from zero that {meaning}"
+        if self.doubts:
+            return Verdict.UNDECIDED, "; ".join(self.doubts)
+        if not self.program.proof.uniqueness:
+            return Verdict.UNIQUE, "no argument is known that such a root is the only one"
+        return Verdict.PHYSICAL, ""
+
+
+def _doubts(program: Program) -> tuple[str, ...]:
+    """Say which constants are not proved, or not proved to lie in their declared range."""
+    doubts = []
+    for symbol, expr in program.constants:
+        ball = enclose(expr, 30)
+        if not ball.rigorous:
+            doubts.append(f"the constant {symbol} is not proved: {ball.reason}")
+        if symbol.is_nonnegative and not (ball > 0 if symbol.is_positive else ball >= 0):
+            doubts.append(f"{symbol} is not proved to be {'>' if symbol.is_positive else '>='} 0")
+    return tuple(doubts)
+
+
+def _number(value: Fraction | Expr, bits: int) -> arb:
+    if isinstance(value, Fraction):
+        return arb(fmpq(value.numerator, value.denominator))
+    return enclose(value, math.ceil((bits + 8) / _LOG2_10)).arb()
+
+
+def _digits(value: arb) -> int:
+    """Return proved significant digits; a value below 10^-300 in size counts by that size."""
+    bits = value.rel_accuracy_bits()
+    if bits < 0 and value.abs_upper() < arb(10) ** -300:
+        return 300
+    return max(0, math.floor(bits / _LOG2_10))
+
+
+def _ratio(p: int, q: int) -> arb:
+    return arb(fmpq(p, q))
+
+
+def _choose(yes: bool, no: bool, a: arb, b: Any) -> arb:
+    if yes:
+        return a
+    return arb(b) if no else a.union(arb(b))
