@@ -22,6 +22,7 @@ from sympy import (
     S,
     Symbol,
     SympifyError,
+    exp,
     expand,
     nan,
     oo,
@@ -166,7 +167,10 @@ def _solve(f: Expr, m: Expr, r: Expr, x: Symbol) -> tuple[Expr, Log, tuple[Expr,
     value = assemble(combination, ledger)
     raw = size(list(combination.values()))
     log = log.then(Step("collect", str(value), THIS, raw, size(value)))
-    return value, log, tuple(ledger.spell(c) for c in ledger.conditions)
+    conditions = [ledger.spell(c) for c in ledger.conditions]
+    if r.free_symbols and decided_sign(r) != 1 and value.has(sqrt(r), 1 / r, exp):
+        conditions.append(r)
+    return value, log, tuple(conditions)
 
 
 def _integrate(form: Form, measure: Measure) -> Combination:

@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from sympy import Expr, Integer, expand
+from sympy import Add, Expr, Integer, expand
 
 
 @lru_cache(maxsize=1024)
@@ -14,7 +14,22 @@ def hermite_polynomial(k: int, x: Expr) -> Expr:
         >>> hermite_polynomial(4, z)
         z**4 - 6*z**2 + 3
     """
-    previous, current = Integer(0), Integer(1)
+    terms = [Integer(c) * x**n for n, c in enumerate(hermite_integers(k)) if c]
+    return expand(Add(*terms)) if x.is_Add or x.is_Mul else Add(*terms)
+
+
+def hermite_integers(k: int) -> tuple[int, ...]:
+    """Return the coefficients of He_k, lowest degree first.
+
+    Example:
+        >>> hermite_integers(3)
+        (0, -3, 0, 1)
+    """
+    previous: list[int] = []
+    current = [1]
     for n in range(k):
-        previous, current = current, expand(x * current - n * previous)
-    return current
+        following = [0, *current]
+        for i, c in enumerate(previous):
+            following[i] -= n * c
+        previous, current = current, following
+    return tuple(current)
