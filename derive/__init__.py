@@ -1,0 +1,30 @@
+"""Symbolic side of stieltjes: declarations, Gaussian calculus, equations, Programs.
+
+Knows SymPy and exact arithmetic; never NumPy, and never the package ``numeric``.
+"""
+
+from derive.activation import Activation as Activation
+from derive.errors import DeriveError as DeriveError
+from derive.expectation import Expectation as Expectation
+from derive.gaussian import expect as expect
+from derive.reader import read_expression as read_expression
+from derive.symbols import control as control
+from derive.symbols import rho as rho
+from derive.symbols import z as z
+from derive.system import System as System
+from derive.value import Kind as Kind
+from derive.value import Value as Value
+
+__all__ = [
+    "Activation",
+    "DeriveError",
+    "Expectation",
+    "Kind",
+    "System",
+    "Value",
+    "control",
+    "expect",
+    "read_expression",
+    "rho",
+    "z",
+]

@@ -168,9 +168,7 @@ class Activation:
         return replace(value, expr=value.expr.subs(correlation, rho))
 
     def moment(self, expr: Expr, variance: Number = 1) -> Value:
-        """Return E f(N(0, variance)) of an expression in z; exact zero for odd ones."""
-        if parity(expr, z) == "odd":
-            return Value(Integer(0), reason="the integrand is odd")
+        """Return E f(N(0, variance)) of an expression in z."""
         return expect(expr, 0, exact_number(variance))
 
     def is_centred(self, variance: Number = 1) -> bool:

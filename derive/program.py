@@ -23,6 +23,7 @@ and the branch conditions.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from sympy import Abs, Add, Expr, Integer, Max, Min, Symbol, srepr
 
@@ -133,16 +134,26 @@ class Program:
         )
 
 
-def program(system: System, slope_control: str = "lam") -> Program:
-    """Freeze a triangular System into a Program.
+class Declaration(Protocol):
+    """Anything that gives its equations by ``system()``, such as a declared model."""
+
+    def system(self) -> System:
+        """Return the equations."""
+
+
+def program(model: "System | Program | Declaration", slope_control: str = "lam") -> Program:
+    """Freeze a triangular System into a Program; a Program is returned as it is.
 
     Args:
-        system: triangular, with a start.
+        model: a triangular System with a start, a declaration that has one, or a Program.
         slope_control: control on the closing left side, in which outputs are differentiated.
 
     Raises:
         NotSupportedError: if the system is coupled or has no start.
     """
+    if isinstance(model, Program):
+        return model
+    system = model if isinstance(model, System) else model.system()
     if system.start is None or not system.is_triangular():
         raise NotSupportedError(
             f"a Program of {system.name}",

@@ -15,10 +15,10 @@ from derive.balls import enclose
 from derive.codegen import MpmathPrinter, module_source
 from derive.errors import NotConvergedError, RangeError
 from derive.exact import exact_number
-from derive.program import Program
+from derive.program import Declaration, Program
 from derive.program import program as freeze
 from derive.system import System
-from numeric.compiled import ungroup
+from numeric.controls import ungroup
 
 _MAX_STEPS = 2000
 
@@ -51,11 +51,11 @@ class Reference:
         return "\n".join(rows[:12])
 
 
-def reference(model: System | Program, digits: int = 30, **controls: Any) -> Reference:
+def reference(model: System | Program | Declaration, digits: int = 30, **controls: Any) -> Reference:
     """Solve one point to ``digits`` significant digits.
 
     Args:
-        model: a triangular System, or its Program.
+        model: a triangular System, its Program, or a declaration that has one.
         digits: digits wanted, 5 to 1000.
         **controls: one number per control; text and floats are read as written ("0.1" and 0.1 are
             one tenth), rationals are exact.
@@ -69,7 +69,7 @@ def reference(model: System | Program, digits: int = 30, **controls: Any) -> Ref
     """
     if not 5 <= digits <= 1000:
         raise RangeError(f"digits = {digits}", "outside 5 to 1000", "choose a number in this range")
-    ready = freeze(model) if isinstance(model, System) else model
+    ready = freeze(model)
     exact = {n: exact_number(v) for n, v in ungroup(ready, controls).items()}
     for quantity in ready.inputs:
         quantity.check(float(exact[quantity.name]))

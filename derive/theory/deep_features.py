@@ -16,7 +16,8 @@ from functools import cached_property
 from sympy import Expr, Integer, Mul, Symbol
 
 from derive.activation import Activation, is_zero
-from derive.errors import NotSupportedError, RangeError, ShapeError, UnknownNameError
+from derive.constant import Constant
+from derive.errors import NotSupportedError, RangeError, UnknownNameError
 from derive.exact import Number, exact_number
 from derive.layers import Base, Chain, Layer, Teacher, covariance_system, kernel_system, width
 from derive.provenance import SCHRODER_2023, SCHRODER_2024
@@ -69,8 +70,6 @@ class DeepFeatures:
 
     def __post_init__(self) -> None:
         _check_spectrum(self.spectrum)
-        if not self.activations:
-            raise ShapeError("deep_features", "no layers", "give at least one activation")
         if isinstance(self.target, SharedLayer) and not 0 <= self.target.level <= self.depth:
             raise RangeError(
                 f"target on layer {self.target.level}",
@@ -88,7 +87,7 @@ class DeepFeatures:
     @cached_property
     def variances(self) -> tuple[Expr, ...]:
         """Exact variances r_1, ..., r_{L+1}: r_l of the arguments of layer l."""
-        return _variances(self.activations, self._mean_eigenvalue, self.centre, "layer")
+        return _variances(self.activations, self._mean_eigenvalue, self.centre, "r")
 
     @property
     def _mean_eigenvalue(self) -> Expr:
@@ -103,7 +102,7 @@ class DeepFeatures:
         if not isinstance(self.target, RandomFeatures):
             return ()
         chain = self.target.activations
-        r = _variances(chain, self._mean_eigenvalue, self.centre, "target layer")
+        r = _variances(chain, self._mean_eigenvalue, self.centre, "r_target")
         return _applied(chain, r, self.centre)
 
     def constants(self) -> tuple[tuple[Symbol, Expr], ...]:
@@ -136,9 +135,8 @@ class DeepFeatures:
             (s, e) for s, e in (*constants.items(), *extra) if s in used or (s, e) in extra
         )
         gammas = tuple(f"gamma_{i}" for i in range(1, self.depth + 1))
-        return Chain(
-            base, tuple(layers), teacher, known, (("gamma", gammas),), self._log(), _ASSUMED
-        )
+        groups = (("gamma", gammas),) if gammas else ()
+        return Chain(base, tuple(layers), teacher, known, groups, self._log(), _ASSUMED)
 
     def _first_passing_layer(self) -> int:
         """Return the last layer that kills the linear signal (kappa_1 = 0), 0 if none does."""
@@ -154,7 +152,7 @@ class DeepFeatures:
         power = self._mean_eigenvalue
         rho_seen, total = self.signal, self.signal * power
         if isinstance(self.target, RandomFeatures):
-            r = _variances(self.target.activations, power, self.centre, "target layer")
+            r = _variances(self.target.activations, power, self.centre, "r_target")
             pairs = zip(self.target.activations, r, strict=False)
             rho_seen = self.signal * Mul(*(a.kappa_1(v).expr ** 2 for a, v in pairs))
             total = self.signal * r[-1]
@@ -231,7 +229,8 @@ def deep_features(
     """Declare a deep random-features ridge regression.
 
     Args:
-        layers: activation of each layer; text, SymPy expressions or Activations.
+        layers: activation of each layer; text, SymPy expressions or Activations. No layers is
+            plain ridge regression on the input.
         target: "linear", a list of activations of an independent random network, or a Target.
         spectrum: pairs (eigenvalue > 0, weight > 0) of the input covariance, weights summing to 1.
         signal: variance of the entries of theta.
@@ -294,13 +293,15 @@ def _b(i: int) -> Quantity:
 
 
 def _variances(
-    activations: tuple[Activation, ...], power: Expr, centre: bool, what: str
+    activations: tuple[Activation, ...], power: Expr, centre: bool, name: str
 ) -> tuple[Expr, ...]:
+    """Return the chain of variances, each a named constant, so that nothing nests."""
     out = [power]
-    for activation in activations:
-        second = activation.second_moment(out[-1]).expr
-        mean = activation.mean(out[-1]).expr
-        out.append(second - mean**2 if centre else second)
+    for i, activation in enumerate(activations, 2):
+        value = activation.second_moment(out[-1]).expr
+        if centre:
+            value -= activation.mean(out[-1]).expr ** 2
+        out.append(Constant(f"{name}_{i}", value, f"r_{{{i}}}"))
     return tuple(out)
 
 

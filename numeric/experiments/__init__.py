@@ -1,0 +1,1 @@
+"""Finite-size twins of what is declared: sampled networks and matrices."""

@@ -1,0 +1,170 @@
+"""The command ``derive``: reads words, calls the rooms, prints tables. It computes nothing itself.
+
+Exit codes: 0 when the verdict is not "disagree", 1 when it is, 2 for input that cannot be used
+(one line on standard error), 130 when interrupted.
+"""
+
+import shlex
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+from derive.errors import DeriveError, RangeError
+
+
+def reported(function: Callable[..., int]) -> Callable[..., None]:
+    """Turn a ``DeriveError`` into one line on standard error and exit code 2."""
+
+    @wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            code = function(*args, **kwargs)
+        except DeriveError as error:
+            click.echo(f"derive: {error}", err=True)
+            code = 2
+        except KeyboardInterrupt:
+            click.echo("derive: interrupted; nothing was written", err=True)
+            code = 130
+        sys.exit(code)
+
+    return wrapped
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="stieltjes", prog_name="derive")
+def main() -> None:
+    """Derive, compile, certify and simulate learning problems in high dimension."""
+
+
+@main.command()
+@click.option("--out", default="demo_out", show_default=True, help="Folder for the results.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the experiment.")
+@reported
+def demo(out: str, seed: int) -> int:
+    """Mish, its mean removed at each layer, depth 2: from the activation to a checked curve."""
+    from numeric.curve import Experiment, parse_grid  # noqa: PLC0415  (help must be instant)
+
+    return _curve(
+        "z*tanh(log(1+exp(z)))",
+        {"alpha": parse_grid("0.1:10:200"), "gamma": (2.0, 1.2), "lam": 1e-2, "noise": 0.1},
+        experiment=Experiment((100, 200), 24, 5, seed),
+        out=out,
+        centre=True,
+        target="linear",
+    )
+
+
+@main.command()
+@click.argument("expr")
+@click.option("--gamma", required=True, help="Widths k_l/d, one per layer: 2,1.2.")
+@click.option("--lam", default="1e-2", show_default=True, help="Ridge, >= 0.")
+@click.option("--noise", default="0.1", show_default=True, help="Variance of the label noise.")
+@click.option(
+    "--alpha", default="0.1:10:200", show_default=True, help="Samples n/d: low:high:count or list."
+)
+@click.option("--target", default="linear", show_default=True, help="linear, or an activation.")
+@click.option("--centre", is_flag=True, help="Remove the mean of the activation at each layer.")
+@click.option("--simulate", default="", help="Experiment: d,trials (sizes d/2 and d).")
+@click.option("--seed", default=0, show_default=True, help="Seed of the experiment.")
+@click.option("--references", default=3, show_default=True, help="Points checked at 30 digits.")
+@click.option("--out", default="", help="Folder for figure, equations, curve and manifest.")
+@reported
+def curve(  # noqa: PLR0913, PLR0917  (one argument per option)
+    expr: str,
+    gamma: str,
+    lam: str,
+    noise: str,
+    alpha: str,
+    target: str,
+    centre: bool,
+    simulate: str,
+    seed: int,
+    references: int,
+    out: str,
+) -> int:
+    """Learning curve of a deep random network with activation EXPR (layers separated by ";")."""
+    from numeric.curve import parse_grid, read_number  # noqa: PLC0415
+
+    controls = {
+        "alpha": parse_grid(alpha),
+        "gamma": tuple(read_number(g, "gamma") for g in gamma.split(",")),
+        "lam": read_number(lam, "lam"),
+        "noise": read_number(noise, "noise"),
+    }
+    return _curve(
+        expr,
+        controls,
+        experiment=_experiment(simulate, seed),
+        out=out,
+        centre=centre,
+        target=target,
+        references=references,
+    )
+
+
+def _experiment(text: str, seed: int) -> Any:
+    from numeric.curve import Experiment, sizes  # noqa: PLC0415
+
+    if not text:
+        return None
+    parts = text.split(",")
+    if len(parts) != 2 or not all(p.strip().isdigit() for p in parts):
+        raise RangeError(f"--simulate {text}", "not d,trials", "write it like 200,20")
+    d, trials = (int(p) for p in parts)
+    if trials < 3:
+        raise RangeError(f"--simulate {text}", f"{trials} trials", "give 3 trials or more")
+    return Experiment(sizes(d), trials, seed=seed)
+
+
+def _curve(
+    expr: str,
+    controls: dict[str, Any],
+    *,
+    experiment: Any,
+    out: str,
+    centre: bool,
+    target: str,
+    references: int = 5,
+) -> int:
+    from derive.theory.deep_features import deep_features  # noqa: PLC0415
+    from numeric.curve import run_curve  # noqa: PLC0415
+    from numeric.terminal import curve_text  # noqa: PLC0415
+
+    depth = len(controls["gamma"])
+    layers = [part.strip() for part in expr.split(";")]
+    model = deep_features(layers * depth if len(layers) == 1 else layers, target, centre=centre)
+    run = run_curve(model, controls, references=references, experiment=experiment)
+    click.echo(curve_text(run))
+    if out:
+        from numeric.report import report  # noqa: PLC0415  (matplotlib only when drawing)
+
+        notes = run.notes() | {"command": shlex.join(["derive", *sys.argv[1:]])}
+        written = report(
+            out, model, run.solution, run.simulation, comparison=run.comparison, notes=notes
+        )
+        click.echo("written: " + ", ".join(str(p) for p in written.values()))
+    return 1 if run.verdict == "disagree" else 0
+
+
+@main.command()
+@click.argument("expr")
+@click.option("--digits", default=20, show_default=True, help="Digits of each number.")
+@click.option("--variance", default="1", show_default=True, help="Variance r of the argument.")
+@click.option("--latex", "as_latex", is_flag=True, help="Print LaTeX as well.")
+@reported
+def activation(expr: str, digits: int, variance: str, as_latex: bool) -> int:
+    """Gaussian constants of the activation EXPR: closed forms, or certified digits."""
+    from derive.activation import Activation  # noqa: PLC0415
+    from numeric.terminal import activation_text  # noqa: PLC0415
+
+    if not 1 <= digits <= 1000:
+        raise RangeError(f"--digits {digits}", "outside 1 to 1000", "choose a number between")
+    click.echo(activation_text(Activation(expr), variance, digits, as_latex))
+    return 0
+
+
+if __name__ == "__main__":
+    main()
