@@ -13,7 +13,7 @@ for comparison; ``MpmathPrinter`` writes the same lines for mpmath at any precis
 from collections.abc import Mapping
 from typing import Any
 
-from sympy import Symbol
+from sympy import Expr, Symbol
 from sympy.printing.codeprinter import CodePrinter
 from sympy.printing.precedence import precedence
 
@@ -37,6 +37,10 @@ class BlockPrinter(CodePrinter):
     def __init__(self, names: Mapping[Symbol, str]) -> None:
         super().__init__({})
         self.names = dict(names)
+
+    def text(self, expr: Expr) -> str:
+        """Print an expression."""
+        return str(self.doprint(expr))
 
     def _print_Symbol(self, expr: Symbol) -> str:
         return self.names[expr]

@@ -22,9 +22,10 @@ step of the polish, which sees the same point, takes it without the rounding of 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sympy import Abs, Add, And, Expr, Integer, Max, Or, Piecewise, Rational, Symbol
+from sympy import Abs, Add, And, Expr, Function, Integer, Max, Or, Piecewise, Pow, Rational, Symbol
+from sympy.logic.boolalg import Boolean
 
-from derive.block import Block, Line, fresh
+from derive.block import Block, Line, fresh, symbols_of
 from derive.errors import UnknownNameError
 from derive.lower import Lowering
 from derive.program import UNIT, Program
@@ -71,11 +72,8 @@ class Phase:
     def divisions(self) -> int:
         """Number of divisions and square roots of one lane."""
         exprs = [e for _, e in self.block.lines] + list(self.block.results)
-        powers = (p for e in exprs for p in e.atoms(_Pow))
+        powers = (p for e in exprs for p in e.atoms(Pow))
         return sum(1 for p in powers if p.exp.is_negative or not p.exp.is_Integer)
-
-
-_Pow = type(Symbol("x") ** 2)
 
 
 @dataclass(frozen=True)
@@ -108,6 +106,16 @@ class LaneProgram:
     def phases(self) -> tuple[Phase, ...]:
         """The phases in order."""
         return (self.setup, self.tower, self.between, self.polish, self.finish)
+
+    def special_functions(self) -> tuple[str, ...]:
+        """Return names of the functions that are more than arithmetic, roots and selections."""
+        exprs = [e for _, e in self.call]
+        for phase in self.phases:
+            exprs += [e for _, e in phase.block.lines] + list(phase.block.results)
+        names = {type(f).__name__ for e in exprs for f in e.atoms(Function)}
+        powers = {p for e in exprs for p in e.atoms(Pow)}
+        odd = any(not (p.exp.is_Integer or abs(p.exp) == _HALF) for p in powers)
+        return tuple(sorted(names - {"Abs", "Piecewise"} | ({"pow"} if odd else set())))
 
     def slots(self) -> tuple[Symbol, ...]:
         """Return the symbols that live in lanes: controls first, then what phases store."""
@@ -307,7 +315,7 @@ class _Phases:
         count = len(program.outputs)
         chosen = [program.outputs.index(o) for o in asked.outputs]
         residual = name("residual", report[0])
-        found = dict(zip(program.unknowns, self.x, strict=True))
+        found: dict[str, Expr] = dict(zip(program.unknowns, self.x, strict=True))
         found["residual"] = residual
         found |= {f"error {u}": report[1 + i] for i, u in enumerate(program.unknowns)}
         for k in chosen:
@@ -334,15 +342,15 @@ def _merged(
 ) -> list[Line]:
     """Return the lines of ``more`` under names that do not clash; rewrites ``found`` for slopes."""
     known = dict(lines)
-    new: dict[Symbol, Expr] = {}
+    new: dict[Symbol, Symbol] = {}
     out: list[Line] = []
     for symbol, expr in more:
-        expr = expr.xreplace(new)
-        if known.get(symbol) == expr:
+        renamed = expr.xreplace(new)
+        if known.get(symbol) == renamed:
             continue
         if symbol in known:
             new[symbol] = fresh(f"{symbol.name}_of_slopes")
-        out.append((new.get(symbol, symbol), expr))
+        out.append((new.get(symbol, symbol), renamed))
     for k in chosen:
         s = f"d{program.outputs[k]}_d{program.slope_control}"
         for key in (s, f"error {s}"):
@@ -363,7 +371,7 @@ class _Namer:
         return symbol
 
 
-def _choose(condition: Expr, value: Expr, other: Expr) -> Expr:
+def _choose(condition: Boolean | bool, value: Expr, other: Expr) -> Expr:
     return Piecewise((value, condition), (other, True), evaluate=False)
 
 
@@ -371,8 +379,8 @@ def _read(lines: Sequence[Line], results: Sequence[Expr]) -> tuple[Symbol, ...]:
     defined: set[Symbol] = set()
     read: set[Symbol] = set()
     for symbol, expr in lines:
-        read |= expr.free_symbols - defined
+        read |= set(symbols_of(expr)) - defined
         defined.add(symbol)
     for expr in results:
-        read |= expr.free_symbols - defined
+        read |= set(symbols_of(expr)) - defined
     return tuple(sorted(read, key=str))

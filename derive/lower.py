@@ -10,12 +10,13 @@ expression keeps its shape, except that
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from sympy import Add, Expr, Integer, Max, Min, Mul, Piecewise, Pow, Symbol
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean
 
-from derive.block import Block, Line
+from derive.block import Block, Line, symbols_of
 
 CALL, POINT, BODY = 0, 1, 2
 
@@ -36,7 +37,7 @@ class Lowering:
         >>> lowering = Lowering([a], [c])
         >>> body = lowering.block(Block((a, c, x), (), (a * x / c + 1 / x, 2 / x)))
         >>> lowering.point, body.lines, body.results
-        (((h0, 1/c), (h1, a*h0)), ((i0, 1/x),), (h1*x + i0, 2*i0))
+        (((h1, 1/c), (h2, a*h1)), ((i0, 1/x),), (h2*x + i0, 2*i0))
     """
 
     def __init__(self, constants: Iterable[Symbol], controls: Iterable[Symbol]) -> None:
@@ -66,8 +67,8 @@ class Lowering:
             self._define(symbol, self._lower(expr))
         results = tuple(self._lower(e) for e in block.results)
         defined = {s for s, _ in self._lines}
-        read = {s for _, e in self._lines for s in e.free_symbols}
-        read |= {s for e in results for s in e.free_symbols}
+        read = {s for _, e in self._lines for s in symbols_of(e)}
+        read |= {s for e in results for s in symbols_of(e)}
         inputs = tuple(sorted(read - defined, key=str))
         return Block(inputs, tuple(self._lines), results)
 
@@ -82,7 +83,7 @@ class Lowering:
             self._alias[symbol] = self._hoist(expr, level)
 
     def _level_of(self, expr: Expr) -> int:
-        return max((self._level.get(s, BODY) for s in expr.free_symbols), default=CALL)
+        return max((self._level.get(s, BODY) for s in symbols_of(expr)), default=CALL)
 
     def _hoist(self, expr: Expr, level: int) -> Expr:
         """Name an expression of level CALL or POINT once for all blocks."""
@@ -115,10 +116,10 @@ class Lowering:
             self._lines.append((symbol, expr))
         return self._local[expr]
 
-    def _lower(self, expr: Expr) -> Expr:
-        if expr.is_Symbol:
+    def _lower(self, expr: Any) -> Expr:
+        if isinstance(expr, Symbol):
             return self._alias.get(expr, expr)
-        if expr.is_Number or isinstance(expr, Boolean) and not isinstance(expr, Relational):
+        if expr.is_Number or (isinstance(expr, Boolean) and not isinstance(expr, Relational)):
             return expr if expr.is_Number else expr.func(*(self._lower(a) for a in expr.args))
         if isinstance(expr, Mul | Add):
             return self._grouped(type(expr), [self._lower(a) for a in expr.args])
@@ -127,21 +128,22 @@ class Lowering:
         if isinstance(expr, Min | Max):
             return self._extreme(expr)
         if isinstance(expr, Piecewise):
-            pairs = [(self._lower(v), self._condition(c)) for v, c in expr.args]
+            pieces: Any = expr.args
+            pairs = [(self._lower(v), self._condition(c)) for v, c in pieces]
             return Piecewise(*pairs, evaluate=False)
         args = [self._lower(a) for a in expr.args]
         out = expr.func(*args)
         level = self._level_of(out)
         return out if level == BODY or isinstance(out, Relational) else self._hoist(out, level)
 
-    def _condition(self, condition: Boolean) -> Boolean:
+    def _condition(self, condition: Any) -> Any:
         if isinstance(condition, Relational):
             return condition.func(*(self._lower(a) for a in condition.args), evaluate=False)
         if condition.args:
             return condition.func(*(self._condition(a) for a in condition.args), evaluate=False)
         return condition
 
-    def _power(self, expr: Pow) -> Expr:
+    def _power(self, expr: Any) -> Expr:
         base, exponent = self._lower(expr.base), expr.exp
         if exponent.is_Integer and exponent < 0:
             return Pow(self._name("i", 1 / base), -exponent)
@@ -174,7 +176,7 @@ class Lowering:
             return (Integer(-1),), () if value == -1 else (-value,)
         return (), tuple(numbers)
 
-    def _extreme(self, expr: Expr) -> Expr:
+    def _extreme(self, expr: Any) -> Expr:
         args = [self._name("m", self._lower(a)) for a in sorted(expr.args, key=str)]
         out = args[0]
         for arg in args[1:]:

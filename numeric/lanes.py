@@ -8,7 +8,7 @@ neighbours, on the order of the points, or on the number of threads.
 
 from collections.abc import Mapping, Sequence
 
-from sympy import Symbol
+from sympy import Expr, Symbol
 
 from derive.codegen import LanePrinter
 from derive.lane_phases import LOOSER, MAX_STEPS, LaneProgram, Phase
@@ -90,7 +90,7 @@ def lane_source(lanes: LaneProgram, width: int = WIDTH) -> str:
     }
     constants = [s for s, _ in lanes.program.constants]
     call = [f"    {names[s]} = constants[{i}]" for i, s in enumerate(constants)]
-    call += [f"    {names[s]} = {text.printer.doprint(e)}" for s, e in lanes.call]
+    call += [f"    {names[s]} = {text.printer.text(e)}" for s, e in lanes.call]
     return _TEMPLATE.format(
         name=lanes.program.name,
         counts=counts_text(lanes),
@@ -158,16 +158,16 @@ class _Text:
         """Write one phase; ``count`` names the lane whose sum is left in ``left``."""
         block = phase.block
         body = [f"{self.names[s]} = {self._at(s)}" for s in block.inputs if s in self.slots]
-        body += [f"{self.names[s]} = {self.printer.doprint(e)}" for s, e in block.lines]
+        body += [f"{self.names[s]} = {self.printer.text(e)}" for s, e in block.lines]
         stored = self._stored(phase)
-        body += [f"r{i} = {self.printer.doprint(e)}" for i, _, e in stored]
+        body += [f"r{i} = {self.printer.text(e)}" for i, _, e in stored]
         body += [f"{self._at(s)} = r{i}" for i, s, _ in stored]
         body += [f"left += r{i}" for i, s, _ in stored if s == count]
         pad = " " * indent
         return "\n".join([f"{pad}for i in range({self.width}):", *(f"{pad}    {x}" for x in body)])
 
     @staticmethod
-    def _stored(phase: Phase) -> Sequence[tuple[int, Symbol, object]]:
+    def _stored(phase: Phase) -> Sequence[tuple[int, Symbol, Expr]]:
         pairs = zip(phase.stores, phase.block.results, strict=True)
         return [(i, s, e) for i, (s, e) in enumerate(pairs)]
 

@@ -12,6 +12,7 @@ Stage: the text of the algorithm, put behind the generated blocks of a Program i
 4. Residual, errors, outputs and slopes at the result.
 """
 
+from derive.lane_phases import Asked, row_names
 from derive.program import Program
 
 MAX_STEPS = 200
@@ -25,7 +26,7 @@ def solve({controls}):
     high = math.inf
     status = 1
     steps = 0
-    {tail} = {zeros}
+    {zeros}
     for steps in range(1, {max_steps} + 1):
         {tail}value, slope, guard = tower({controls}, x0)
         if not (guard > 0.0) or value < 0.0:
@@ -68,66 +69,75 @@ def solve({controls}):
 
 
 @njit(**SCALAR)
-def evaluate(inputs, constants, out, status, steps, i):
+def evaluate(inputs, constants, out, size, i):
     {loads}
     code, count, {unknowns} = solve({controls})
-    steps[i] = count
     {results} = report({controls}, {unknowns})
-    {slopes} = slopes({controls}, {unknowns})
+    {slopes}
     if code == 0 and not ({positive}):
         code = 3
     if code == 0 and not (r_0 <= 1e-13):
         code = 2
-    status[i] = code
     {stores}
 
 
-@njit(**PARALLEL)
-def grid(inputs, constants, out, status, steps):
-    for i in prange(status.shape[0]):
-        if status[i] == 0:
-            evaluate(inputs, constants, out, status, steps, i)
+@njit("void(f8[::1],f8[::1],f8[::1],i8,i8,i8)", cache=True, nogil=True, **SCALAR)
+def run(inputs, constants, out, size, first, last):
+    for i in range(first, last):
+        evaluate(inputs, constants, out, size, i)
 """
 
 
-def driver_source(program: Program) -> str:
-    """Return the driver of a program: functions ``solve``, ``evaluate`` and ``grid``.
+def driver_source(program: Program, asked: Asked) -> str:
+    """Return the driver of a program: functions ``solve``, ``evaluate`` and ``run``.
 
-    ``grid(inputs, constants, out, status, steps)`` takes arrays of shape (controls, N), (constants,),
-    (rows, N), (N,), (N,); ``rows`` are those of ``row_names``. Points whose status is not 0 on entry are skipped.
+    ``run(inputs, constants, out, size, first, last)`` takes flat arrays of shape (controls, size),
+    (constants,) and (rows, size) and solves the points first, ..., last - 1; the rows are those of
+    ``derive.lane_phases.row_names``. It releases the interpreter lock.
     """
     n = len(program.unknowns)
     x = [f"x{i}" for i in range(n)]
     c = [f"c{i}" for i in range(len(program.inputs))]
     k = [f"k{i}" for i in range(len(program.constants))]
     moves = [f"d{i}" for i in range(n)]
-    r = [f"r_{i}" for i in range(1 + n + 2 * len(program.outputs))]
-    s = [f"s_{i}" for i in range(2 * len(program.outputs))]
-    rows = [*x, *r, *s]
     tail = "".join(f"{v}, " for v in x[1:])
-    return (
-        _TEMPLATE.format(
-            controls=", ".join([*c, *k]),
-            unknowns=", ".join(x),
-            tail=tail,
-            zeros="".join("0.0, " for _ in x[1:]),
-            floors="\n    ".join(f"{v} = max(abs({v}), 1e-300)" for v in x),
-            moves=_tuple(moves),
-            updates="\n        ".join(_update(v, d) for v, d in zip(x, moves, strict=True)),
-            loads="\n    ".join(
-                [f"{v} = inputs[{i}, i]" for i, v in enumerate(c)]
-                + [f"{v} = constants[{i}]" for i, v in enumerate(k)]
-            ),
-            results=_tuple(r),
-            slopes=_tuple(s),
-            positive=" and ".join(f"{v} > 0.0" for v in x),
-            stores="\n    ".join(f"out[{k}, i] = {v}" for k, v in enumerate(rows)),
-            max_steps=MAX_STEPS,
-            polish_steps=POLISH_STEPS,
-        )
-        .replace("\n     = \n", "\n")
-        .replace("    (,) = ", "    ")
+    controls = ", ".join([*c, *k])
+    places = _places(program)
+    rows = [places[name] for name in row_names(program, asked)]
+    slopes = [f"s_{i}" for i in range(2 * len(program.outputs))]
+    call = f"{_tuple(slopes)} = slopes({controls}, {', '.join(x)})"
+    return _TEMPLATE.format(
+        controls=controls,
+        unknowns=", ".join(x),
+        tail=tail,
+        zeros=f"{tail}= {'0.0, ' * (n - 1)}" if n > 1 else "pass",
+        floors="\n    ".join(f"{v} = max(abs({v}), 1e-300)" for v in x),
+        moves=_tuple(moves),
+        updates="\n        ".join(_update(v, d) for v, d in zip(x, moves, strict=True)),
+        loads="\n    ".join(
+            [f"{v} = inputs[{i} * size + i]" for i, v in enumerate(c)]
+            + [f"{v} = constants[{i}]" for i, v in enumerate(k)]
+        ),
+        results=_tuple([f"r_{i}" for i in range(1 + n + 2 * len(program.outputs))]),
+        slopes=call if asked.slopes and asked.outputs else "pass",
+        positive=" and ".join(f"{v} > 0.0" for v in x),
+        stores="\n    ".join(f"out[{i} * size + i] = {v}" for i, v in enumerate(rows)),
+        max_steps=MAX_STEPS,
+        polish_steps=POLISH_STEPS,
     )
+
+
+def _places(program: Program) -> dict[str, str]:
+    """Return where the driver holds each row."""
+    n, outputs, count = len(program.unknowns), program.outputs, len(program.outputs)
+    held = {u: f"x{i}" for i, u in enumerate(program.unknowns)} | {"residual": "r_0"}
+    held |= {f"error {u}": f"r_{1 + i}" for i, u in enumerate(program.unknowns)}
+    held |= {"status": "code", "steps": "count"}
+    for i, name in enumerate(outputs):
+        slope = f"d{name}_d{program.slope_control}"
+        held[name], held[f"error {name}"] = f"r_{1 + n + i}", f"r_{1 + n + count + i}"
+        held[slope], held[f"error {slope}"] = f"s_{i}", f"s_{count + i}"
+    return held
 
 
 def _tuple(names: list[str]) -> str:
@@ -139,19 +149,4 @@ def _update(unknown: str, move: str) -> str:
     return (
         f"change = max(change, abs({move}) / {unknown}) if {move} == {move} else math.inf\n"
         f"        {unknown} = max({unknown} + {move}, 1e-8 * {unknown})"
-    )
-
-
-def row_names(program: Program) -> tuple[str, ...]:
-    """Return the names of the rows of ``out``."""
-    outputs, unknowns = program.outputs, program.unknowns
-    slopes = [f"d{o}_d{program.slope_control}" for o in outputs]
-    return (
-        *unknowns,
-        "residual",
-        *(f"error {u}" for u in unknowns),
-        *outputs,
-        *(f"error {o}" for o in outputs),
-        *slopes,
-        *(f"error {s}" for s in slopes),
     )

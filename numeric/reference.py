@@ -51,7 +51,9 @@ class Reference:
         return "\n".join(rows[:12])
 
 
-def reference(model: System | Program | Declaration, digits: int = 30, **controls: Any) -> Reference:
+def reference(
+    model: System | Program | Declaration, digits: int = 30, **controls: Any
+) -> Reference:
     """Solve one point to ``digits`` significant digits.
 
     Args:
@@ -116,8 +118,15 @@ def _solve(program: Program, controls: Mapping[str, Any], dps: int, digits: int)
     out |= dict(zip(names, slopes[: len(outputs)], strict=True))
     if at_limit:
         big = limit ** mp.mpf("-0.4")
-        return {k: (mp.sign(v) * mp.inf if abs(v) > big else v) for k, v in out.items()}
+        return {k: _limit_of(mp, v, big) for k, v in out.items()}
     return out | dict(zip(program.unknowns, x, strict=True))
+
+
+def _limit_of(mp: Any, value: Any, big: Any) -> Any:
+    """Return infinity or zero for a value that scales as a power of the vanishing control."""
+    if abs(value) > big:
+        return mp.sign(value) * mp.inf
+    return mp.mpf(0) if abs(value) * big < 1 else value
 
 
 def _namespace(program: Program, mp: Any) -> dict[str, Any]:
