@@ -63,13 +63,18 @@ def verdict(judged: Mapping[str, Judged]) -> list[str]:
     if wrong:
         lines = [f"disagree at {wrong} of {count}: {found}"]
     else:
-        sizes = f"{resolves(judged):.2%} throughout, or by {resolves_at_each_point(judged):.2%}"
-        power = f"a curve wrong by {sizes} at one point would have been rejected (98% power)"
-        lines = [f"agree: {found}; {power}"]
+        lines = [f"agree: {found}; a theory wrong by {_power(judged)} would have been rejected"]
     asked = sum(one.theory.size for one in judged.values())
     if asked > count:
         lines.append(f"{asked - count} of {asked} not tested: no theory or too few trials")
     return lines
+
+
+def _power(judged: Mapping[str, Judged]) -> str:
+    whole, each = resolves(judged), resolves_at_each_point(judged)
+    if all(one.theory.size == 1 for one in judged.values()):
+        return f"{whole:.2%} in any output (98% power)"
+    return f"{whole:.2%} along the curve of any output (98% power; {each:.2%} at any one point)"
 
 
 def _head(simulation: Simulation) -> str:
