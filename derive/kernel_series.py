@@ -104,7 +104,7 @@ class KernelSeries:
             with working_precision(precision):
                 total, radius = self._sum(Evaluation(precision)(point))
                 if radius < _arb(self.accuracy * self.scale) / 64 or precision > _LARGEST:
-                    return Ball.from_arb(total)
+                    return _as_ball(total)
             precision *= 2
 
     def _sum(self, x: arb) -> tuple[arb, arb]:
@@ -249,7 +249,7 @@ def _attempt(f: Side, g: Side, order: int, goal: Fraction) -> KernelSeries:
         log = log.then(Step("take off the first jumps", f"{count} kinks", PRICE_1958))
     log = log.then(Step("bound the tail by the missing second moments", f"{float(errors[n]):.1e}"))
     return KernelSeries(
-        tuple(Ball.from_arb(x) for x in terms.products[: n + 1]),
+        tuple(_as_ball(x) for x in terms.products[: n + 1]),
         _above(terms.tails[n]),
         scale,
         errors[n] / scale,
@@ -266,6 +266,10 @@ def _errors(terms: Terms) -> list[Fraction]:
         radii += _above(arb(product.rad()))
         found.append((_above(tail) + radii) * _ROUNDING)
     return found
+
+
+def _as_ball(x: arb) -> Ball:
+    return Ball(Fraction(0)) if x.is_zero() else Ball.from_arb(x)
 
 
 def _above(x: arb) -> Fraction:

@@ -15,6 +15,7 @@ from typing import Any
 from sympy import DiracDelta, Expr, Symbol, diff, sympify
 
 from derive.balls import Ball, enclose
+from derive.certified import CertifiedNumber
 from derive.dual import dual, dual_derivative
 from derive.errors import NoRuleError, NotConvergedError, NotSupportedError, RangeError
 from derive.exact import Number, exact_number
@@ -146,7 +147,7 @@ class Kernel:
         if (abs(point) - 1).is_positive:
             raise RangeError(f"correlation {rho}", "outside [-1, 1]", "give -1 <= rho <= 1")
         if self.closed is not None:
-            return enclose(self.closed.expr.subs(correlation, point), digits)
+            return closed_ball(self.closed, point, digits)
         accuracy = 1e-12
         found = self._series(accuracy).ball(point)
         if found.digits >= digits:
@@ -193,6 +194,20 @@ class Kernel:
 
     def _repr_latex_(self) -> str:
         return self.value._repr_latex_()
+
+
+def closed_ball(value: Value, rho: Any, digits: int) -> Ball:
+    """Return a closed kernel at a correlation; a rational one is kept out of SymPy's hands.
+
+    Raises:
+        NotClosedError: if a parameter has no value.
+
+    Accuracy: as ``enclose``.
+    """
+    if rho.is_Rational and abs(rho) != 1 and rho != 0:
+        exact = Fraction(int(rho.p), int(rho.q))
+        return enclose(value.expr.subs(correlation, CertifiedNumber.rational(exact, "r")), digits)
+    return enclose(value.expr.subs(correlation, rho), digits)
 
 
 def kernel(

@@ -1,0 +1,62 @@
+"""Kernel values per second; the peer runs beside ours where it is installed."""
+
+import importlib
+import importlib.util
+
+import numpy as np
+import pytest
+from sympy import Max, erf, exp, log, sqrt, tanh
+
+from derive.symbols import z
+from numeric.kernels import compile_kernel
+
+COUNT = 1_000_000
+CASES = {
+    "tanh": tanh(z),
+    "softplus": log(1 + exp(z)),
+    "relu": Max(z, 0),
+    "erf": erf(z),
+    "gelu": z * (1 + erf(z / sqrt(2))) / 2,
+    "relu of tanh": Max(tanh(z), 0),
+}
+
+
+@pytest.fixture(scope="module")
+def correlations():
+    return np.random.default_rng(7).uniform(-1, 1, COUNT)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_compiled_kernel(benchmark, correlations, name):
+    found = compile_kernel(CASES[name])
+    found(correlations[:8])
+    values = benchmark(found, correlations)
+    benchmark.extra_info |= {"error": found.error, "basis": found.basis, "values": COUNT}
+    assert np.isfinite(values).all()
+
+
+def _peer(name):
+    """Return neural-tangents' kernel of unit variances as a function of an array, or skip."""
+    for module in ("jax", "neural_tangents"):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+    try:
+        jax = importlib.import_module("jax")
+        stax = importlib.import_module("neural_tangents.stax")
+    except (ImportError, AttributeError) as error:
+        pytest.skip(f"the peer cannot be imported: {error}")
+    jax.config.update("jax_enable_x64", True)
+    layer = {"relu": stax.Relu, "erf": stax.Erf, "gelu": stax.Gelu}[name]()
+    return jax, layer[2]
+
+
+@pytest.mark.parametrize("name", ["relu", "erf", "gelu"])
+def test_peer_with_a_closed_kernel(benchmark, correlations, name):
+    jax, kernel = _peer(name)
+    side = 1000
+    angles = np.random.default_rng(7).uniform(-np.pi, np.pi, (2, side))
+    points = [np.stack([np.cos(a), np.sin(a)], axis=1) * np.sqrt(2) for a in angles]
+    run = jax.jit(lambda a, b: kernel(a, b, get="nngp"))
+    run(*points).block_until_ready()
+    benchmark(lambda: run(*points).block_until_ready())
+    benchmark.extra_info |= {"values": side * side}
