@@ -36,7 +36,7 @@ class Verdict(IntEnum):
     NOT_PHYSICAL = 2
     UNDECIDED = 3
     DISAGREES = 4
-    NOTPROVED = 5
+    NOT_PROVED = 5
     NO_ANSWER = 6
 
     @property
@@ -51,7 +51,7 @@ _STATEMENTS = {
     Verdict.NOT_PHYSICAL: "a unique root is in this ball, but it is not the physical one",
     Verdict.UNDECIDED: "a unique root is in this ball; whether it is physical is not decided",
     Verdict.DISAGREES: "the root in this ball is not the answer that was to be certified",
-    Verdict.NOTPROVED: "nothing is proved",
+    Verdict.NOT_PROVED: "nothing is proved",
     Verdict.NO_ANSWER: "there was no answer to certify",
 }
 PROVED = (Verdict.PHYSICAL, Verdict.UNIQUE)
@@ -102,7 +102,7 @@ class Engine:
         self.inputs = tuple(q.name for q in program.inputs)
         slopes = [f"d{o}_d{program.slope_control}" for o in program.outputs]
         self.names = (*program.unknowns, *program.outputs, *slopes)
-        self.doubts = _doubts(program)
+        self.standing = standing(program)
         self._constants: dict[int, list[arb]] = {}
         self._run: dict[str, Any] = {"ball": arb, "ratio": _ratio, "choose": _choose}
         exec(ball_source(program), self._run)  # our own printed code
@@ -125,7 +125,7 @@ class Engine:
         if best is not None:
             return best
         reason = "the interval Newton step does not map the box into itself"
-        return PointProof(Verdict.NOTPROVED, reason, controls)
+        return PointProof(Verdict.NOT_PROVED, reason, controls)
 
     def _values(self, controls: Mapping[str, Fraction | Expr], bits: int) -> list[arb]:
         """Return the balls of controls and constants at the current precision."""
@@ -180,11 +180,17 @@ class Engine:
         for value, meaning in zip(conditions, meanings, strict=True):
             if not value > 0:
                 return Verdict.UNDECIDED, f"it is not separated from zero that {meaning}"
-        if self.doubts:
-            return Verdict.UNDECIDED, "; ".join(self.doubts)
-        if not self.program.proof.uniqueness:
-            return Verdict.UNIQUE, "no argument is known that such a root is the only one"
-        return Verdict.PHYSICAL, ""
+        return self.standing
+
+
+def standing(program: Program) -> tuple[Verdict, str]:
+    """Return what is proved by a unique root in a ball at which all conditions hold, and why."""
+    doubts = _doubts(program)
+    if doubts:
+        return Verdict.UNDECIDED, "; ".join(doubts)
+    if not program.proof.uniqueness:
+        return Verdict.UNIQUE, "no argument is known that such a root is the only one"
+    return Verdict.PHYSICAL, ""
 
 
 def _doubts(program: Program) -> tuple[str, ...]:

@@ -1,0 +1,242 @@
+r"""Blocks as float64 code whose results carry proved radii.
+
+Stage: straight-line blocks in, a branch-free sequence of scalar operations out, for Numba or any
+language with IEEE doubles. Every quantity is a pair (m, r): the true value lies within r of m.
+
+No rounding mode is set. An operation in round-to-nearest has relative error at most u = 2^-53, or
+an absolute one below the smallest normal number, so with the exact rules
+
+.. math:: |ab - m_a m_b| \le (|m_a| + r_a) r_b + |m_b| r_a, \qquad
+          \left|\tfrac1b - \tfrac1{m_b}\right| \le \frac{e}{|m_b| (1 - e)}, \; e = r_b/|m_b|,
+
+the radius of each result is the exact bound plus u times the size of the result, computed with
+nonnegative terms only; it is raised by 1 + 32u, which covers its own roundings (fewer than 16 of
+them), and by ``TINY``, which covers underflow. 1/(1 - e) is replaced by 1 + 2e, valid for
+e <= 1/2; beyond that the radius is infinite. Overflow gives infinities and NaN, and every test on
+the results is written so that NaN fails it. The code must not be compiled with fast-math flags.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import reduce
+from typing import Any
+
+from sympy import Symbol
+
+from derive.block import Block
+from derive.errors import NotSupportedError
+
+Key = tuple[str, ...]
+UNIT = 2.0**-53
+GROW = 1 + 32 * UNIT
+TINY = 1e-290
+
+
+@dataclass(frozen=True)
+class Node:
+    """One quantity of a tape: names of its centre and radius; no radius if it is exact."""
+
+    mid: str
+    rad: str = ""
+
+    @property
+    def exact(self) -> bool:
+        """Whether the centre is the value."""
+        return not self.rad
+
+
+class Tape:
+    r"""Collects operations on pairs (m, r); equal operations are written once.
+
+    Attributes:
+        lines: the code written so far.
+
+    Example:
+        >>> tape = Tape()
+        >>> x = tape.add(Node("c"), Node("d"))
+        >>> print("\n".join(tape.lines))
+        m0 = c + d
+        r0 = (UNIT * abs(m0)) * GROW + TINY
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._known: dict[Key, Node] = {}
+        self._count = 0
+
+    def run(self, block: Block, values: Mapping[Symbol, Node]) -> list[Node]:
+        """Write a block for given inputs and return its results.
+
+        Raises:
+            NotSupportedError: for a function without a proved float64 rule.
+        """
+        known = dict(values)
+        for symbol, expr in block.lines:
+            known[symbol] = self.expression(expr, known)
+        return [self.expression(e, known) for e in block.results]
+
+    def expression(self, expr: Any, known: Mapping[Symbol, Node]) -> Node:
+        """Write one expression and return its node."""
+        if isinstance(expr, Symbol):
+            return known[expr]
+        if expr.is_Rational:
+            return self.literal(_fraction(expr))
+        if expr.is_Pow and expr.exp.is_Rational:
+            return self._power(self.expression(expr.base, known), _fraction(expr.exp))
+        rule = _RULES.get(type(expr).__name__)
+        if rule is None:
+            raise NotSupportedError(
+                f"a float64 enclosure of {type(expr).__name__}",
+                "its float64 value has no proved error",
+                "ask for a number of digits (ball arithmetic)",
+            )
+        return rule(self, [self.expression(a, known) for a in expr.args])
+
+    def literal(self, value: Fraction) -> Node:
+        """Return an exact rational: exact if it is a double, else with its rounding."""
+        near = float(value)
+        if not math.isfinite(near) or (value and abs(near) < TINY):
+            raise NotSupportedError(
+                f"a float64 enclosure of {value}", "out of range", "rescale the problem"
+            )
+        if Fraction(near) == value:
+            return Node(repr(near))
+        return Node(repr(near), repr(abs(near) * 2 * UNIT))
+
+    def add(self, a: Node, b: Node) -> Node:
+        """Sum."""
+        return self._node(_key("+", a, b), f"{a.mid} + {b.mid}", [a.rad, b.rad])
+
+    def negative(self, a: Node) -> Node:
+        """Negative, exact."""
+        return self._exactly(_key("-", a), f"-{a.mid}", a)
+
+    def absolute(self, a: Node) -> Node:
+        """Absolute value, exact."""
+        return self._exactly(_key("abs", a), f"abs({a.mid})", a)
+
+    def product(self, a: Node, b: Node) -> Node:
+        """Product; a factor of one is left out."""
+        if _is_one(a):
+            return b
+        if _is_one(b):
+            return a
+        first = f"(abs({a.mid}) + {a.rad}) * {b.rad}" if a.rad else f"abs({a.mid}) * {b.rad}"
+        terms = [first if b.rad else "", f"abs({b.mid}) * {a.rad}" if a.rad else ""]
+        return self._node(_key("*", a, b), f"{a.mid} * {b.mid}", terms)
+
+    def reciprocal(self, a: Node) -> Node:
+        """Reciprocal; the radius is infinite unless zero is well outside."""
+        key = _key("/", a)
+        if key in self._known or a.exact:
+            return self._node(key, f"1.0 / {a.mid}", [])
+        mid, rad = self._names()
+        self.lines += [
+            f"{mid} = 1.0 / {a.mid}",
+            f"e{mid} = abs({mid}) * {a.rad} * GROW + TINY",
+            f"s{mid} = abs({mid}) * (e{mid} * (1.0 + 2.0 * e{mid}) + UNIT) * GROW + TINY",
+            f"{rad} = s{mid} if e{mid} < 0.25 else INF",
+        ]
+        return self._keep(key, Node(mid, rad))
+
+    def root(self, a: Node) -> Node:
+        """Square root; the radius is infinite unless a is certainly positive."""
+        key = _key("sqrt", a)
+        if key in self._known or a.exact:
+            return self._node(key, f"math.sqrt({a.mid})", [])
+        mid, rad = self._names()
+        self.lines += [
+            f"{mid} = math.sqrt({a.mid})",
+            f"s{mid} = ({a.rad} / {mid} + UNIT * {mid}) * GROW + TINY",
+            f"{rad} = s{mid} if {a.mid} > {a.rad} else INF",
+        ]
+        return self._keep(key, Node(mid, rad))
+
+    def extreme(self, name: str, a: Node, b: Node) -> Node:
+        """Min or max of two; its radius is the larger one."""
+        key = _key(name, a, b)
+        if key in self._known:
+            return self._known[key]
+        mid, rad = self._names()
+        sign = "<" if name == "min" else ">"
+        self.lines.append(f"{mid} = {a.mid} if {a.mid} {sign} {b.mid} else {b.mid}")
+        radii = [r for r in (a.rad, b.rad) if r]
+        if radii:
+            larger = f"{a.rad} if {a.rad} > {b.rad} else {b.rad}"
+            self.lines.append(f"{rad} = {larger if len(radii) == 2 else radii[0]}")
+        return self._keep(key, Node(mid, rad if radii else ""))
+
+    def _power(self, base: Node, exponent: Fraction) -> Node:
+        if exponent.denominator == 2:
+            return self._power(self.root(base), Fraction(exponent.numerator))
+        if exponent.denominator != 1:
+            raise NotSupportedError(
+                f"a float64 enclosure of a power {exponent}", "no proved rule", "ask for digits"
+            )
+        if exponent < 0:
+            return self._power(self.reciprocal(base), -exponent)
+        half = self._power(base, Fraction(exponent // 2)) if exponent > 1 else base
+        if exponent == 1:
+            return base
+        square = self.product(half, half)
+        return self.product(square, base) if exponent % 2 else square
+
+    def _node(self, key: Key, text: str, terms: Sequence[str]) -> Node:
+        """Write an operation with rounding; ``terms`` are what its radius inherits."""
+        if key in self._known:
+            return self._known[key]
+        mid, rad = self._names()
+        inherited = " + ".join([*(t for t in terms if t), f"UNIT * abs({mid})"])
+        self.lines += [f"{mid} = {text}", f"{rad} = ({inherited}) * GROW + TINY"]
+        return self._keep(key, Node(mid, rad))
+
+    def _exactly(self, key: Key, text: str, a: Node) -> Node:
+        if key not in self._known:
+            mid, _ = self._names()
+            self.lines.append(f"{mid} = {text}")
+            self._known[key] = Node(mid, a.rad)
+        return self._known[key]
+
+    def _names(self) -> tuple[str, str]:
+        name = str(self._count)
+        self._count += 1
+        return f"m{name}", f"r{name}"
+
+    def _keep(self, key: Key, node: Node) -> Node:
+        self._known[key] = node
+        return node
+
+
+def _sum(tape: Tape, args: Sequence[Node]) -> Node:
+    return reduce(tape.add, args)
+
+
+def _product(tape: Tape, args: Sequence[Node]) -> Node:
+    negative = [a for a in args if a.mid == "-1.0" and a.exact]
+    others = [a for a in args if not (a.mid == "-1.0" and a.exact)]
+    value = reduce(tape.product, others)
+    return tape.negative(value) if len(negative) % 2 else value
+
+
+_RULES: dict[str, Any] = {
+    "Add": _sum,
+    "Mul": _product,
+    "Abs": lambda tape, args: tape.absolute(args[0]),
+    "Min": lambda tape, args: reduce(lambda a, b: tape.extreme("min", a, b), args),
+    "Max": lambda tape, args: reduce(lambda a, b: tape.extreme("max", a, b), args),
+}
+
+
+def _key(name: str, *nodes: Node) -> Key:
+    """Return what an operation is known by: centres alone do not identify a quantity."""
+    return (name, *sorted(f"{n.mid}|{n.rad}" for n in nodes))
+
+
+def _fraction(value: Any) -> Fraction:
+    return Fraction(int(value.p), int(value.q))
+
+
+def _is_one(node: Node) -> bool:
+    return node.exact and node.mid == "1.0"
