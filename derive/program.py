@@ -23,6 +23,7 @@ and the branch conditions.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from sympy import Abs, Add, Expr, Integer, Max, Min, Symbol, srepr
@@ -101,7 +102,7 @@ class Program:
     log: Log = field(default=Log(), compare=False)
     assumptions: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Content key: twelve hexadecimal digits of the hash of all blocks and constants."""
         return hashlib.sha256(self.text().encode()).hexdigest()[:12]
