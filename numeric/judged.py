@@ -65,8 +65,8 @@ class Judged:
     def resolves(self) -> Array:
         """Relative error of the theory that would have been rejected with probability 0.98.
 
-        Accuracy: that of ``stderr``, a relative ``1/sqrt(2 dof)``. Measured power: 0.98 to 0.99 with
-        8 trials per size or more, 0.94 with 4.
+        Accuracy: that of ``stderr``, a relative ``1/sqrt(2 dof)``. Measured power: 0.98 to
+        0.99 with 8 trials per size or more, 0.94 with 4.
         """
         shift = np.full(self.theory.shape, np.nan)
         ok = self.tested
