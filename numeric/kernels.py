@@ -55,14 +55,6 @@ FLAGS = {{"contract", "nsz", "arcp"}}
 SCALAR = dict(cache=True, error_model="numpy", fastmath=FLAGS, nogil=True)
 '''
 
-_LOOP = """
-
-@njit(**SCALAR)
-def grid(rho, out):
-    for i in range(rho.size):
-        out[i] = scalar(rho[i])
-"""
-
 
 @dataclass(frozen=True)
 class CompiledKernel:
@@ -252,11 +244,10 @@ def _chebyshev(value: Value | KernelSeries, accuracy: float) -> CompiledKernel:
     if isinstance(value, KernelSeries):
         scale = float(value.scale)
     table = interpolate(lambda x: _exact(value, _rho(x)), accuracy * scale / 4)
-    body = ["    x = math.acos(rho) * 0.6366197723675814 - 1.0"]
-    body += clenshaw_source(table.coefficients, "x", "    ")
-    body.append("    return value")
+    first = ["    x = math.acos(rho) * 0.6366197723675814 - 1.0"]
+    body = [*clenshaw_source(table.coefficients, "x", "    "), "    return value"]
     reason = f"Chebyshev polynomials of degree {len(table.coefficients) - 1} in arccos rho"
-    found = _loaded(reason, body, 0.0, "estimated")
+    found = _loaded(reason, body, 0.0, "estimated", first=first)
     measured, _ = _deviation(found, value)
     series_error = value.error if isinstance(value, KernelSeries) else 0.0
     error = max(table.error, 2 * measured) + series_error
@@ -313,12 +304,32 @@ def _deviation(found: CompiledKernel, value: Value | KernelSeries) -> tuple[floa
 
 
 def _loaded(
-    reason: str, body: list[str], error: float, basis: str, expr: Expr | None = None
+    reason: str,
+    body: list[str],
+    error: float,
+    basis: str,
+    expr: Expr | None = None,
+    first: list[str] | None = None,
 ) -> CompiledKernel:
+    """Write and import the file: a scalar function, and a loop that holds the same lines.
+
+    Lines of ``first`` end in ``x = ...`` and get a loop of their own: library calls would keep the
+    rest out of the vector units.
+    """
     parts = [_HEADER.format(what=reason)]
     if expr is not None and _special(expr):
         parts += [f"{name} = {getattr(special, name)!r}" for name in _CONSTANTS]
         parts += [f"\n\n@njit(**SCALAR)\n{inspect.getsource(f)}" for f in special.FUNCTIONS]
-    parts.append("\n\n@njit(**SCALAR)\ndef scalar(rho):\n" + "\n".join(body))
-    source = "\n".join(parts) + "\n" + _LOOP
+    scalar = [*(first or []), *body]
+    parts.append("\n\n@njit(**SCALAR)\ndef scalar(rho):\n" + "\n".join(scalar))
+    loop = "    for i in range(points.size):"
+    lines = ["\n\n@njit(**SCALAR)\ndef grid(points, out):", loop]
+    if first:
+        lines += ["        rho = points[i]", *(f"    {line}" for line in first)]
+        lines += ["        out[i] = x", loop, "        x = out[i]"]
+    else:
+        lines.append("        rho = points[i]")
+    lines += [f"    {line}" for line in body[:-1]]
+    lines.append("        out[i] = " + body[-1].removeprefix("    return "))
+    source = "\n".join([*parts, *lines]) + "\n"
     return CompiledKernel(error, basis, reason, source, load(source))
