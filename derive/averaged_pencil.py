@@ -15,15 +15,19 @@ from typing import Any
 
 from sympy import Dummy, Expr, Integer, Symbol
 
-from derive.block_inverse import inverse_entries
+from derive.block import Line
+from derive.block_inverse import Part, inverse_entries, solve_part, wanted_parts
 from derive.covariance_map import Index, Pair, covariance_pairs, nonzero_blocks
 from derive.exact_field import ExactField, exact_field
 from derive.matrix_letters import Covariance
 from derive.pencil import Entry, Pencil
+from derive.spectral_measure import Atoms
 from derive.symbols import Quantity
+from derive.traced import Tracer
 
 TAU = Dummy("tau", positive=True)
 Basis = tuple[Any, ...]
+FEW_PIVOTS = 3
 
 
 @dataclass(frozen=True)
@@ -167,10 +171,82 @@ class AveragedPencil:
             total[p.row, p.col] = total.get((p.row, p.col), convert(Integer(0))) - element
         return {place: x for place, x in total.items() if x}
 
-    def inverse(self, merged: Mapping[Index, Expr]) -> dict[Index, Any]:
-        """Return the wanted entries of M^-1 as field elements at fixed spectral variables."""
-        wanted = set(self.unknowns) | set(self.outputs)
-        return inverse_entries(self.matrix(merged), wanted, self.field.domain.one)
+    @property
+    def wanted(self) -> set[Index]:
+        """Blocks of the inverse whose traces are needed."""
+        return set(self.unknowns) | set(self.outputs)
+
+    def traces(self, merged: Mapping[Index, Expr]) -> tuple[dict[Index, Expr], tuple[Line, ...]]:
+        """Return the needed traces of M^-1, averaged over the spectra, and lines they rest on.
+
+        Small parts are inverted in the field; parts with many pivots that are not +-1 become
+        straight-line code, one copy for each atom of the spectrum.
+        """
+        matrix = self.matrix(merged)
+        tracer = Tracer("c_")
+        found: dict[Index, Expr] = {}
+        for part in wanted_parts(matrix, self.wanted):
+            cells = {k: x for k, x in matrix.items() if k[0] in part.rows}
+            if self._is_hard(cells, part):
+                found.update(self._straight(cells, part, tracer))
+            else:
+                solution, _ = solve_part(cells, part, self.field.domain.one)
+                found.update({k: self.mean(k, x) for k, x in solution.items() if k in self.wanted})
+        backward = self.field.backward
+        lines = tuple((s, e.xreplace(backward)) for s, e in tracer.lines)
+        return {k: e.xreplace(backward) for k, e in found.items()}, lines
+
+    def _is_hard(self, cells: Mapping[Index, Any], part: Part) -> bool:
+        basis = self._basis(part)
+        if len(part.rows) <= FEW_PIVOTS or (basis and not isinstance(basis[2], Atoms)):
+            return False
+        if not self.field.domain.is_FractionField:
+            return False
+        _, hard = self._traced(cells, part, {}, Tracer("probe_"))
+        return hard > FEW_PIVOTS
+
+    def _basis(self, part: Part) -> Basis | None:
+        bases = self.bases.get(self.pencil.dims[part.rows[0]], [])
+        return bases[0] if bases else None
+
+    def _traced(
+        self, cells: Mapping[Index, Any], part: Part, atom: dict[Symbol, Expr], tracer: Tracer
+    ) -> tuple[dict[Index, Any], int]:
+        lifted = {
+            k: tracer.lift(self.field.domain.to_sympy(x).xreplace(atom)) for k, x in cells.items()
+        }
+        return solve_part({k: x for k, x in lifted.items() if x}, part, tracer.lift(Integer(1)))
+
+    def _straight(
+        self, cells: Mapping[Index, Any], part: Part, tracer: Tracer
+    ) -> dict[Index, Expr]:
+        basis = self._basis(part)
+        points: list[dict[Symbol, Expr]] = [{}]
+        if basis is None:
+            weights = (Integer(1),)
+        else:
+            variables = self.variables(basis)
+            points = [dict(zip(variables, p, strict=True)) for p in basis[2].points]
+            weights = basis[2].weights
+        total: dict[Index, Expr] = {}
+        for atom, weight in zip(points, weights, strict=True):
+            solution, _ = self._traced(cells, part, atom, tracer)
+            for k, x in solution.items():
+                if k in self.wanted:
+                    total[k] = total.get(k, Integer(0)) + weight * x.expr
+        return total
+
+    def explicit(self) -> dict[Index, Expr]:
+        """Return the needed traces at tau = 0; they rest on self-energies only."""
+        zero = dict.fromkeys(self.unknowns, Integer(0))
+        at_zero = {TAU: Integer(0)}
+        cells = {
+            k: self.field.convert(self.field.expr(x).xreplace(at_zero))
+            for k, x in self.matrix(zero).items()
+        }
+        kept = {k: x for k, x in cells.items() if x}
+        solution = inverse_entries(kept, self.wanted, self.field.domain.one)
+        return {k: self.mean(k, x) for k, x in solution.items()}
 
     def mean(self, block: Index, element: Any) -> Expr:
         """Average an entry of M^-1 over the spectral measure of its dimension."""

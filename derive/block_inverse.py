@@ -5,6 +5,7 @@ the columns of the inverse that are asked for are carried along.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from derive.errors import DeriveError
@@ -35,6 +36,40 @@ def components(filled: Iterable[Index]) -> list[tuple[list[int], list[int]]]:
     return parts
 
 
+@dataclass(frozen=True)
+class Part:
+    """One connected part of a sparse matrix, with the columns of its inverse that are wanted."""
+
+    rows: tuple[int, ...]
+    cols: tuple[int, ...]
+    targets: tuple[int, ...]
+
+
+def wanted_parts(filled: Iterable[Index], wanted: Iterable[Index]) -> list[Part]:
+    """Return the connected parts that hold wanted entries of the inverse.
+
+    Raises:
+        DeriveError: if a part is not square, so that there is no inverse.
+    """
+    wanted = set(wanted)
+    parts = []
+    for rows, cols in components(filled):
+        targets = tuple(sorted({k for j, k in wanted if k in rows and j in cols}))
+        if targets and len(rows) != len(cols):
+            raise _singular()
+        if targets:
+            parts.append(Part(tuple(rows), tuple(cols), targets))
+    return parts
+
+
+def solve_part(matrix: Mapping[Index, Any], part: Part, one: Any) -> tuple[dict[Index, Any], int]:
+    """Return the wanted columns of the inverse of a part, and how many pivots were not +-1."""
+    table = {i: {l: matrix[i, l] for l in part.cols if (i, l) in matrix} for i in part.rows}
+    right = {i: ({i: one} if i in part.targets else {}) for i in part.rows}
+    solution, hard = _solve(table, right, one)
+    return {(j, k): x for j, row in solution.items() for k, x in row.items()}, hard
+
+
 def inverse_entries(
     matrix: Mapping[Index, Any], wanted: Iterable[Index], one: Any
 ) -> dict[Index, Any]:
@@ -50,28 +85,22 @@ def inverse_entries(
     """
     wanted = set(wanted)
     result: dict[Index, Any] = {}
-    for rows, cols in components(matrix):
-        targets = sorted({k for j, k in wanted if k in rows and j in cols})
-        if not targets:
-            continue
-        if len(rows) != len(cols):
-            raise _singular()
-        table = {i: {l: matrix[i, l] for l in cols if (i, l) in matrix} for i in rows}
-        right = {i: ({i: one} if i in targets else {}) for i in rows}
-        for j, solution in _solve(table, right, one).items():
-            result.update({(j, k): x for k, x in solution.items() if (j, k) in wanted})
-    return result
+    for part in wanted_parts(matrix, wanted):
+        result.update(solve_part(matrix, part, one)[0])
+    return {place: x for place, x in result.items() if place in wanted}
 
 
-def _solve(table: dict[int, Row], right: dict[int, Row], one: Any) -> dict[int, Row]:
-    """Gauss-Jordan elimination; returns the solution by column."""
+def _solve(table: dict[int, Row], right: dict[int, Row], one: Any) -> tuple[dict[int, Row], int]:
+    """Gauss-Jordan elimination; returns the solution by column and the number of hard pivots."""
     order: dict[int, int] = {}
     free = set(table)
+    hard = 0
     while free:
         row, col = _pivot(table, free, one)
         free.discard(row)
         order[col] = row
         scale = table[row][col]
+        hard += scale not in (one, -one)
         table[row] = {l: x / scale for l, x in table[row].items()}
         right[row] = {k: x / scale for k, x in right[row].items()}
         for other, cells in table.items():
@@ -79,7 +108,7 @@ def _solve(table: dict[int, Row], right: dict[int, Row], one: Any) -> dict[int, 
                 factor = cells[col]
                 _subtract(cells, table[row], factor)
                 _subtract(right[other], right[row], factor)
-    return {col: right[row] for col, row in order.items()}
+    return {col: right[row] for col, row in order.items()}, hard
 
 
 def _pivot(table: dict[int, Row], free: set[int], one: Any) -> Index:

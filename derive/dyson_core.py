@@ -1,10 +1,10 @@
 """From an averaged pencil to a smallest coupled core: merging, elimination, order.
 
-Stage: inside the Dyson equations. Every merge that the series suggest is proved here: with the
-merged values put in, both sides of each dropped equation must agree identically in the field.
+Stage: inside the Dyson equations. Every merge that the series suggest is checked as an identity:
+with the merged values put in, both sides of each dropped equation must agree.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -17,7 +17,7 @@ from derive.block_inverse import inverse_entries
 from derive.covariance_map import Index
 from derive.rewrite import Log, Step
 from derive.symbols import Quantity
-from derive.trace_series import candidates
+from derive.trace_series import agrees, candidates
 
 SMALL_CORE = 3
 
@@ -45,73 +45,52 @@ class Core:
 
 def core_of(model: AveragedPencil) -> Core:
     """Return the reduced equations of an averaged pencil."""
-    merged, inverse, log = _merge(model)
-    right: dict[Quantity, Expr] = {}
+    merged, log = _merge(model)
+    found, auxiliary = model.traces(merged)
+    merged = {b: e.xreplace(model.field.backward) for b, e in merged.items()}
+    right: dict[Symbol, Expr] = {}
     for b in sorted(model.unknowns, key=lambda b: (b[0] != b[1], b)):
-        if b not in merged and b in inverse:
-            right[model.unknowns[b]] = model.mean(b, inverse[b])
+        if b not in merged and b in found:
+            right[model.unknowns[b]] = found[b]
         elif b not in merged:
             merged[b] = Integer(0)
-    everything = {**right, **_energies(model, merged)}
-    core = smallest_core(everything)
-    rest = [s for s in ordered(everything, core) if s not in core]
-    lines = tuple((s, everything[s]) for s in rest)
-    result = f"{len(everything)} coupled traces, {len(core)} of them unknown"
-    log = log.then(Step("keep the smallest coupled core", result))
+    right.update(_energies(model, merged))
+    traces = len(right)
+    right.update(auxiliary)
+    core = smallest_core(right, {s for s, _ in auxiliary})
+    lines = tuple((s, right[s]) for s in ordered(right, core) if s not in core)
+    log = log.then(
+        Step("keep the smallest coupled core", f"{traces} traces, {len(core)} of them unknown")
+    )
     values = {b: merged.get(b, s) for b, s in model.unknowns.items()}
     for b in model.outputs:
         if b not in values:
-            values[b] = model.mean(b, inverse[b]) if b in inverse else Integer(0)
-    start = _start(model, everything, core)
-    equations = tuple(everything[s] for s in core)
-    return Core(tuple(core), equations, lines, values, start, log)
+            values[b] = found.get(b, Integer(0))
+    start = _start(model, core)
+    unknowns = tuple(s for s in core if isinstance(s, Quantity))
+    return Core(unknowns, tuple(right[s] for s in core), lines, values, start, log)
 
 
-def _merge(model: AveragedPencil) -> tuple[dict[Index, Expr], dict[Index, Any], Log]:
-    """Prove the suggested merges; those that fail are dropped and the rest is tried again."""
+def _merge(model: AveragedPencil) -> tuple[dict[Index, Expr], Log]:
+    """Check the suggested merges; those that fail are dropped and the rest is tried again."""
     suggested = candidates(model)
     while True:
-        merged = {
+        merged: dict[Index, Expr] = {
             b: Integer(0) if s is None else s[1] * model.unknowns[s[0]]
             for b, s in suggested.items()
         }
-        inverse = model.inverse(merged)
-        failed = [b for b, s in suggested.items() if not _proved(model, inverse, b, s)]
+        failed = agrees(model, merged, suggested) if suggested else []
         if not failed:
             break
         suggested = {b: s for b, s in suggested.items() if b not in failed}
     zeros = sum(1 for s in suggested.values() if s is None)
     result = f"{len(model.unknowns)} traces in eta, {zeros} vanish, {len(merged) - zeros} repeat"
-    backward = {b: e.xreplace(model.field.backward) for b, e in merged.items()}
-    return backward, inverse, Log((Step("merge equal unknowns", result),))
+    return merged, Log((Step("merge equal unknowns", result),))
 
 
-def _proved(
-    model: AveragedPencil,
-    inverse: Mapping[Index, Any],
-    block: Index,
-    leader: tuple[Index, Expr] | None,
-) -> bool:
-    zero = model.field.convert(Integer(0))
-    value = inverse.get(block, zero)
-    if leader is None:
-        return bool(value == zero)
-    other = inverse.get(leader[0], zero)
-    if value != model.field.convert(leader[1]) * other:
-        return False
-    dims = model.pencil.dims
-    same = dims[block[0]] == dims[leader[0][0]]
-    return same or not _spectral(model, value)
-
-
-def _spectral(model: AveragedPencil, element: Any) -> bool:
-    variables = {s for bases in model.bases.values() for b in bases for s in model.variables(b)}
-    return bool(model.field.expr(element).free_symbols & set(variables))
-
-
-def _energies(model: AveragedPencil, merged: Mapping[Index, Expr]) -> dict[Quantity, Expr]:
+def _energies(model: AveragedPencil, merged: Mapping[Index, Expr]) -> dict[Symbol, Expr]:
     """Right sides h + E[D (1 + G D)^-1] for the self-energies, D = C s - h."""
-    result: dict[Quantity, Expr] = {}
+    result: dict[Symbol, Expr] = {}
     for group in model.free:
         for place, value in _energy_residuals(model, group, merged).items():
             symbol = model.energies[place]
@@ -161,34 +140,32 @@ def _shifted(group: FreeGroup, variables: list[Symbol]) -> list[Expr]:
     return [m + TAU * (s - m) for m, s in zip(means, variables, strict=True)]
 
 
-def _start(
-    model: AveragedPencil, right: Mapping[Quantity, Expr], core: Iterable[Quantity]
-) -> tuple[Expr, ...]:
+def _start(model: AveragedPencil, core: Iterable[Symbol]) -> tuple[Expr, ...]:
     """Values at tau = 0: self-energies are means, traces follow explicitly."""
-    means: dict[Quantity, Expr] = {s: Integer(0) for s in model.energies.values()}
+    means: dict[Symbol, Expr] = dict.fromkeys(model.energies.values(), Integer(0))
     for group in model.free:
         variables = model.variables(group.basis)
         for e, coordinate in model.entries_of(group.basis):
             mean = group.basis[2].mean(variables[coordinate], variables)
             means[model.energies[e.row, e.col]] += e.coefficient * mean
-    return tuple(
-        means[s] if s in means else right[s].xreplace({TAU: Integer(0), **means}) for s in core
-    )
+    explicit = model.explicit()
+    values: dict[Symbol, Expr] = {s: explicit.get(b, Integer(0)) for b, s in model.unknowns.items()}
+    return tuple(means[s] if s in means else values[s].xreplace(means) for s in core)
 
 
-def links(right: Mapping[Quantity, Expr]) -> dict[Quantity, set[Quantity]]:
+def links(right: Mapping[Symbol, Expr]) -> dict[Symbol, set[Symbol]]:
     """Return for each symbol the symbols that its right side holds."""
     return {s: {t for t in right if t in e.free_symbols} for s, e in right.items()}
 
 
-def strong_components(graph: Mapping[Quantity, set[Quantity]]) -> list[list[Quantity]]:
+def strong_components(graph: Mapping[Symbol, set[Symbol]]) -> list[list[Symbol]]:
     """Return the strongly connected components, dependencies first."""
-    index: dict[Quantity, int] = {}
-    low: dict[Quantity, int] = {}
-    stack: list[Quantity] = []
-    found: list[list[Quantity]] = []
+    index: dict[Symbol, int] = {}
+    low: dict[Symbol, int] = {}
+    stack: list[Symbol] = []
+    found: list[list[Symbol]] = []
 
-    def visit(node: Quantity) -> None:
+    def visit(node: Symbol) -> None:
         index[node] = low[node] = len(index)
         stack.append(node)
         for other in (o for o in graph if o in graph[node]):
@@ -207,19 +184,22 @@ def strong_components(graph: Mapping[Quantity, set[Quantity]]) -> list[list[Quan
     return found
 
 
-def smallest_core(right: Mapping[Quantity, Expr]) -> list[Quantity]:
-    """Return symbols without which no equation depends on itself, as few as is easy to find."""
+def smallest_core(right: Mapping[Symbol, Expr], never: Collection[Symbol] = ()) -> list[Symbol]:
+    """Return symbols without which no equation depends on itself, as few as is easy to find.
+
+    Symbols of ``never`` are not chosen; every cycle must hold another one.
+    """
     graph = links(right)
-    core: list[Quantity] = []
+    core: list[Symbol] = []
     for part in strong_components(graph):
         inside = {s: graph[s] & set(part) for s in part}
-        core += _feedback(inside)
+        core += _feedback(inside, never)
     return core
 
 
-def _feedback(graph: Mapping[Quantity, set[Quantity]]) -> list[Quantity]:
+def _feedback(graph: Mapping[Symbol, set[Symbol]], never: Collection[Symbol]) -> list[Symbol]:
     fixed = [s for s in graph if s in graph[s]]
-    rest = [s for s in graph if s not in fixed]
+    rest = [s for s in graph if s not in fixed and s not in never]
     for count in range(SMALL_CORE + 1):
         for extra in combinations(rest, count):
             if _acyclic(graph, {*fixed, *extra}):
@@ -230,12 +210,12 @@ def _feedback(graph: Mapping[Quantity, set[Quantity]]) -> list[Quantity]:
     return [s for s in graph if s in chosen]
 
 
-def _acyclic(graph: Mapping[Quantity, set[Quantity]], removed: set[Quantity]) -> bool:
+def _acyclic(graph: Mapping[Symbol, set[Symbol]], removed: set[Symbol]) -> bool:
     kept = {s: graph[s] - removed for s in graph if s not in removed}
     return all(len(p) == 1 and p[0] not in kept[p[0]] for p in strong_components(kept))
 
 
-def ordered(right: Mapping[Quantity, Expr], core: Iterable[Quantity]) -> list[Quantity]:
+def ordered(right: Mapping[Symbol, Expr], core: Iterable[Symbol]) -> list[Symbol]:
     """Return all symbols so that each follows those it needs, core symbols being given."""
     given = set(core)
     graph = {s: t - given for s, t in links(right).items()}

@@ -1,4 +1,4 @@
-r"""Proportional unknowns of Dyson equations, guessed from exact series and proved elsewhere.
+r"""Proportional unknowns of Dyson equations, guessed from exact series, then checked as identities.
 
 Stage: inside the Dyson equations. At rational values of all scalars the traces are power series in
 tau (the common scale of the variances) with rational coefficients. Unknowns whose series are
@@ -6,6 +6,7 @@ proportional are candidates to be one unknown; scalars are given large primes, s
 read off by factoring a rational.
 """
 
+import random
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
@@ -17,6 +18,7 @@ from derive.averaged_pencil import TAU, AveragedPencil
 from derive.covariance_map import Index
 
 ORDER = 5
+IDENTITY_POINTS = 2
 FIRST_PRIME = 200
 POINTS = (Fraction(3, 7), Fraction(13, 5))
 WEIGHTS = (Fraction(1, 3), Fraction(2, 3))
@@ -48,6 +50,66 @@ def candidates(model: AveragedPencil) -> dict[Index, tuple[Index, Expr] | None]:
         if leader[0] != block:
             found[block] = leader[0], _monomial(lead / leader[1], values)
     return found
+
+
+def agrees(
+    model: AveragedPencil,
+    merged: Mapping[Index, Expr],
+    suggested: Mapping[Index, tuple[Index, Expr] | None],
+) -> list[Index]:
+    """Return the suggestions that fail as identities of rational functions.
+
+    Both sides are compared exactly at random rational points of 48 bits; an identity that holds
+    there is false with probability of the order of degree / 2^48.
+    """
+    rng = random.Random(48)
+    failed: set[Index] = set()
+    for _ in range(IDENTITY_POINTS):
+        point: dict[Basic, Any] = _Random(rng)
+        size = model.pencil.size
+        rows = [[fmpq(0)] * size for _ in range(size)]
+        for (i, l), term in model.fixed_terms():
+            rows[i][l] += _exact(model, term, point)
+        for p in model.pairs:
+            value = merged.get(p.block, model.unknowns[p.block])
+            rows[p.row][p.col] -= _exact(model, p.coefficient, point) * _exact(model, value, point)
+        matrix = fmpq_mat(rows)
+        if matrix.det() == 0:
+            return list(suggested)
+        inverse = matrix.inv()
+        for block, leader in suggested.items():
+            other = fmpq(0)
+            if leader is not None:
+                other = _exact(model, leader[1], point) * inverse[leader[0][0], leader[0][1]]
+            if inverse[block[0], block[1]] != other or _mixed(model, block, leader):
+                failed.add(block)
+    return sorted(failed)
+
+
+def _mixed(model: AveragedPencil, block: Index, leader: tuple[Index, Expr] | None) -> bool:
+    """Whether two traces average over different spectra, so that equal integrands say nothing."""
+    dims = model.pencil.dims
+    if leader is None or dims[block[0]] == dims[leader[0][0]]:
+        return False
+    return dims[block[0]] in model.bases or dims[leader[0][0]] in model.bases
+
+
+class _Random(dict[Basic, Any]):
+    """A value for every symbol, drawn when first asked for."""
+
+    def __init__(self, rng: random.Random) -> None:
+        super().__init__()
+        self.rng = rng
+
+    def __missing__(self, symbol: Basic) -> Rational:
+        self[symbol] = Rational(self.rng.randrange(1, 2**48), self.rng.randrange(1, 2**16))
+        return self[symbol]
+
+
+def _exact(model: AveragedPencil, expr: Expr, point: dict[Basic, Any]) -> fmpq:
+    rooted = model.field.rooted(expr)
+    value = rooted.xreplace({s: point[s] for s in rooted.free_symbols})
+    return fmpq(int(value.p), int(value.q))
 
 
 def _values(model: AveragedPencil) -> dict[Basic, Integer]:

@@ -51,7 +51,7 @@ S = wigner("S", d, 1 / d)
 C = covariance("C", d, atoms([1, 4]))
 D = covariance("D", d, atoms([Rational(1, 2), 3], [Rational(1, 4), Rational(3, 4)]))
 POINT = {"n": 9, "d": 4, "p": 6, "k1": "0.7", "ks": "0.5", "lam": "0.3"}
-SIZES = {"n": 540, "d": 240, "p": 360, "k1": 0.7, "ks": 0.5, "lam": 0.3}
+SIZES = {"n": 360, "d": 160, "p": 240, "k1": 0.7, "ks": 0.5, "lam": 0.3}
 
 
 def ridge(K):
@@ -393,6 +393,20 @@ def test_repeated_resolvents_do_not_repeat_unknowns():
     R = ridge(Z * Z.T)
     assert len(equations({"a": ntrace(R), "b": ntrace(R * R)}).unknowns) == 2
     assert "repeat" in str(equations(ntrace(R * R)).log)
+
+
+def test_false_merges_are_refuted_and_dropped(follow, monkeypatch):
+    expression = ntrace(W.T * ridge(W * Z * Z.T * W.T) * W)
+    honest = follow(value(expression), POINT)["value"]
+
+    def wrong(model):
+        first, *others = model.unknowns
+        return dict.fromkeys(others, (first, 2 * lam))
+
+    monkeypatch.setattr("derive.dyson_core.candidates", wrong)
+    found = value(expression)
+    assert "0 repeat" in str(found.log)
+    assert close(follow(found, POINT)["value"], honest)
 
 
 def test_explicit_chains_have_no_unknowns(follow):
