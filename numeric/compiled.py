@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from derive.balls import enclose
 from derive.codegen import ScalarPrinter, module_source
-from derive.errors import NotConvergedError, NotSupportedError, UnknownNameError
+from derive.errors import NotConvergedError, UnknownNameError
 from derive.lane_phases import Asked, LaneProgram, lane_program, row_names
 from derive.program import Declaration, Program
 from derive.program import program as freeze
@@ -32,6 +32,8 @@ from numeric.lanes import FLAGS, WIDTH, lane_source
 from numeric.newton import driver_source
 from numeric.solution import Solution, Status
 from numeric.threads import run_blocks
+from numeric.vector_code import compile_vectors, lanes_that_fit
+from numeric.vector_ir import vector_source
 
 METHODS = ("llvm", "lanes", "scalar")
 _DIVERGES = 1e8
@@ -179,8 +181,6 @@ class Evaluator:
         program, shape = self.program, arrays[0].shape
         grid = {name: row.reshape(shape) for name, row in rows.items()}
         error = {n.removeprefix("error "): v for n, v in grid.items() if n.startswith("error ")}
-        for name in self._slopes if self.asked.errors else ():
-            error[name] = _slope_error(program, grid, name)
         return Solution(
             name=program.name,
             key=program.key,
@@ -238,7 +238,7 @@ def choose(lanes: LaneProgram) -> tuple[str, str]:
     unfit = lanes.special_functions()
     if unfit:
         return "scalar", f"{', '.join(unfit)} has no vector form"
-    return "lanes", "arithmetic only"
+    return "llvm", "arithmetic only"
 
 
 def _kernel(lanes: LaneProgram, method: str) -> Kernel:
@@ -247,13 +247,15 @@ def _kernel(lanes: LaneProgram, method: str) -> Kernel:
             f"method {method!r}", f"the methods are {', '.join(METHODS)}, auto", "use one of them"
         )
     chosen, reason = choose(lanes) if method == "auto" else (method, "asked for")
+    if chosen == "llvm":
+        width = lanes_that_fit()
+        source = vector_source(lanes, width)
+        return Kernel(chosen, reason, source, compile_vectors(source), width)
     if chosen == "lanes":
         source = lane_source(lanes)
         return Kernel(chosen, reason, source, load(source).run, WIDTH)
-    if chosen == "scalar":
-        source = scalar_source(lanes.program, lanes.asked)
-        return Kernel(chosen, reason, source, load(source).run, 1)
-    raise NotSupportedError(f"method {chosen!r}", "not built", "use lanes or scalar")
+    source = scalar_source(lanes.program, lanes.asked)
+    return Kernel(chosen, reason, source, load(source).run, 1)
 
 
 def scalar_source(program: Program, asked: Asked | None = None) -> str:
@@ -276,14 +278,3 @@ def _double(expr: Any) -> float:
             f"constant {expr}", f"its value is {value}", "check the declaration"
         )
     return value
-
-
-def _slope_error(
-    program: Program, grid: dict[str, NDArray[np.float64]], name: str
-) -> NDArray[np.float64]:
-    """Scale the spread of the contributions by the conditioning of the unknowns (an estimate)."""
-    relative = np.full(grid[name].shape, 64 * 2.0**-53)
-    with np.errstate(all="ignore"):
-        for u in program.unknowns:
-            relative = np.maximum(relative, 16 * grid[f"error {u}"] / grid[u])
-        return np.asarray(grid[f"error {name}"] * relative)

@@ -1,0 +1,111 @@
+"""LLVM IR to machine code through llvmlite, with object files kept in the cache.
+
+Stage: the text of ``vector_ir`` in, a callable ``run`` out. Only llvmlite is needed, which Numba
+brings along; Numba itself is not imported.
+"""
+
+import ctypes
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+from numpy.typing import NDArray
+
+from numeric.cache import content_key, read_bytes, write_bytes
+
+_SIGNATURE = ctypes.CFUNCTYPE(
+    None,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_int64,
+    ctypes.c_int64,
+    ctypes.c_int64,
+)
+_OBJECT = "kernel.o"
+_LOCK = threading.Lock()  # LLVM's global state is set up once
+_ENGINES: dict[str, Any] = {}  # machine code lives as long as its engine
+
+
+def lanes_that_fit() -> int:
+    """Return the points per block that suit this processor's registers."""
+    features = llvm.get_host_cpu_features()
+    return 32 if features.get("avx512f", False) else 16
+
+
+def compile_vectors(source: str) -> Callable[..., None]:
+    """Return ``run`` of an LLVM module, from the cache if it is there.
+
+    Returns:
+        ``run(inputs, constants, out, size, first, last)`` on contiguous float64 arrays. It releases
+        the interpreter lock.
+    """
+    key = content_key(source)
+    with _LOCK:
+        engine = _ENGINES.get(key) or _engine(source, key)
+        _ENGINES[key] = engine
+    function = _SIGNATURE(engine.get_function_address("run"))
+
+    def run(
+        inputs: NDArray[np.float64],
+        constants: NDArray[np.float64],
+        out: NDArray[np.float64],
+        size: int,
+        first: int,
+        last: int,
+    ) -> None:
+        function(inputs.ctypes.data, constants.ctypes.data, out.ctypes.data, size, first, last)
+
+    return run
+
+
+def assembly(source: str) -> str:
+    """Return the assembly text of a module for this processor."""
+    _initialize()
+    machine = _target_machine()
+    return str(machine.emit_assembly(_optimized(source, machine)))
+
+
+def _initialize() -> None:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+def _target_machine() -> Any:
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=3,
+        codemodel="jitdefault",
+        jit=True,
+    )
+
+
+def _optimized(source: str, machine: Any) -> Any:
+    module = llvm.parse_assembly(source)
+    module.triple = llvm.get_process_triple()
+    module.data_layout = str(machine.target_data)
+    module.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    return module
+
+
+def _engine(source: str, key: str) -> Any:
+    _initialize()
+    machine = _target_machine()
+    stored = read_bytes(key, _OBJECT)
+    if stored is None:
+        module = _optimized(source, machine)
+        stored = machine.emit_object(module)
+        write_bytes(key, _OBJECT, stored)
+    empty = llvm.parse_assembly("")
+    engine = llvm.create_mcjit_compiler(empty, machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(stored))
+    engine.finalize_object()
+    return engine
