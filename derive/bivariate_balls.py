@@ -7,7 +7,7 @@ tails keep their relative digits. Sources: [owen1956], [price1958].
 """
 
 from collections.abc import Callable
-from math import log
+from math import cos, log, sin
 from typing import Any
 
 from flint import acb, arb, ctx
@@ -102,7 +102,8 @@ def density_ball(h: arb, k: arb, rho: arb) -> arb:
     if not square > 0:
         return square.sqrt() * arb(0.5, 0.5) / arb.pi()
     sign = 1 if rho > 0 else -1
-    exponent = (h - sign * k) ** 2 / (2 * square) + sign * h * k / (1 + sign * rho)
+    apart = h - sign * k
+    exponent = apart * apart / (2 * square) + sign * h * k / (1 + sign * rho)
     return square.sqrt() * (-exponent).exp() / (2 * arb.pi())
 
 
@@ -112,7 +113,11 @@ def _ends(ball: arb) -> tuple[arb, arb]:
 
 
 def _cdf(x: arb) -> arb:
-    return (-x / arb(2).sqrt()).erfc() / 2
+    """Enclose the normal distribution function, with relative digits however far the tail."""
+    if x > -64:
+        return (-x / arb(2).sqrt()).erfc() / 2
+    square = x * x / 2
+    return (-square).exp() * square.hypgeom_u(arb(0.5), arb(0.5)) / (2 * arb.pi().sqrt())
 
 
 def _owens_point(h: arb, a: arb) -> arb:
@@ -148,21 +153,21 @@ def _orthant_point(h: arb, k: arb, rho: arb) -> arb:
         return (_cdf(h) - _cdf(-k)).max(arb(0))
     if rho >= 0:
         ends = (rho.acos(), arb.pi() / 2)
-        return _cdf(h) * _cdf(k) + _price((h - k) ** 2 / 2, h * k, *ends)
+        return _cdf(h) * _cdf(k) + _price((h - k) * (h - k) / 2, h * k, *ends)
     if h + k > 0:
         lower, upper = sorted((h, k), key=float)
         return (_cdf(upper) - _cdf(-lower)) + _orthant_point(-h, -k, rho)
-    return _price((h + k) ** 2 / 2, -h * k, arb(0), (-rho).acos())
+    return _price((h + k) * (h + k) / 2, -h * k, arb(0), (-rho).acos())
 
 
 def _price(gap: arb, product: arb, low: arb, high: arb) -> arb:
     """Enclose int exp(-gap/sin^2 - product/(1 + cos)) / (2 pi) over angles in [0, pi/2]."""
     rest = arb(0)
     if low == 0 and gap > 0:
-        budget = ctx.prec * log(2) + 20 + gap / high.sin() ** 2
+        budget = ctx.prec * log(2) + 20 + gap / (high.sin() * high.sin())
         low = (gap / budget).sqrt().min(high / 2).mid()
         top = (-product / (1 + low.cos())).max(-product / 2)
-        rest = arb(0.5, 0.5) * low * (top - gap / low.sin() ** 2).exp()
+        rest = arb(0.5, 0.5) * low * (top - gap / (low.sin() * low.sin())).exp()
     wide, slant = acb(gap), acb(product)
 
     def integrand(angle: acb, analytic: bool) -> acb:
@@ -171,8 +176,22 @@ def _price(gap: arb, product: arb, low: arb, high: arb) -> arb:
             fall += wide / angle.sin() ** 2
         return (-fall).exp()
 
-    samples = [integrand(acb(low + (high - low) * i / 8), False).real.mid() for i in range(1, 9)]
-    tolerance = max(samples, key=lambda x: x.log().mid() if x > 0 else arb(-(10**30))) * _unit()
+    tolerance = _top(float(gap), float(product), float(low), float(high)).exp() * _unit()
     scale = (high - low).mid()
     found = acb.integral(integrand, low, high, abs_tol=tolerance * scale, eval_limit=100000).real
     return (found + rest) / (2 * arb.pi())
+
+
+def _top(gap: float, product: float, low: float, high: float) -> arb:
+    """Return about the largest exponent of Price's integrand; it sets a tolerance, no more."""
+
+    def exponent(angle: float) -> float:
+        return -gap / max(sin(angle), 1e-150) ** 2 - product / (1 + cos(angle))
+
+    for _ in range(60):
+        third = (high - low) / 3
+        if exponent(low + third) < exponent(high - third):
+            low += third
+        else:
+            high -= third
+    return arb(exponent((low + high) / 2))

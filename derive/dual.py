@@ -13,7 +13,7 @@ finite under ``subs(rho, ±1)``. Sources: [stein1981], [owen1956], [price1958].
 from functools import lru_cache
 from typing import Any
 
-from sympy import Dummy, Expr, Float, Rational, S, Symbol, expand, sqrt, sympify
+from sympy import Dummy, Expr, Float, Rational, S, Symbol, SympifyError, expand, sqrt, sympify
 
 from derive.bivariate import q
 from derive.dual_moments import Normals, Q, pair_mean
@@ -66,7 +66,7 @@ def dual(
         >>> from sympy import Max, Rational, erf, exp, sqrt
         >>> relu = dual(Max(z, 0))
         >>> print(relu)
-        (rho*asin(rho)/pi + rho/2 + sqrt((1 - rho)*(rho + 1))/pi)/2
+        rho*asin(rho)/(2*pi) + rho/4 + sqrt((1 - rho)*(rho + 1))/(2*pi)
         >>> relu.expr.subs(RHO, Rational(1, 2)).n(5), relu.expr.subs(RHO, 1)
         (0.30450, 1/2)
         >>> dual(exp(z))
@@ -108,7 +108,7 @@ def dual_derivative(
     Example:
         >>> from sympy import Max, sign
         >>> print(dual_derivative(Max(z, 0)))
-        (asin(rho)/pi + 1/2)/2
+        asin(rho)/(2*pi) + 1/4
         >>> print(dual_derivative(sign(z)))
         2/(pi*sqrt((1 - rho)*(rho + 1)))
     """
@@ -138,7 +138,10 @@ def _both(entry: Two) -> tuple[Any, Any]:
 
 
 def _correlation(rho: Any, variable: Symbol) -> Expr:
-    value = sympify(rho, strict=True)
+    try:
+        value = sympify(rho, strict=True)
+    except SympifyError:
+        raise RangeError(f"a correlation {rho!r}", "not a number", "give a number") from None
     value = value.xreplace({x: Rational(repr(float(x))) for x in value.atoms(Float)})
     outside = value.is_number and value.is_real and decided_sign(abs(value) - 1) == 1
     if outside or value.is_real is False or (not value.is_finite and value.is_number):

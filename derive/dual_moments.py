@@ -235,7 +235,7 @@ def _in_ring(entries: list[Expr]) -> tuple[list[Any], Any, dict[Expr, Expr]]:
         for e in entries
     ]
     letters = sorted({x for e in plain for x in e.free_symbols}, key=str) or [Dummy("o")]
-    domain = ring(letters, QQ)[0]
+    domain: Any = ring(letters, QQ)[0]
     elements = [domain.from_expr(e) for e in plain]
     return elements, domain.one, {dummy: full for full, dummy in stand_ins.items()}
 
@@ -251,7 +251,6 @@ def _is_polynomial(expr: Expr) -> bool:
 
 def _rational(expr: Expr) -> Expr:
     """Return one spelling of a rational expression."""
-    expr = S(expr)
     if not denom(expr).free_symbols:
         return expand(expr)
     top, bottom = fraction(cancel(expr))

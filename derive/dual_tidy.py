@@ -5,10 +5,13 @@ their phase, equal functions meet, pairs of exponentials become cosh and sinh, a
 takes the shortest of a few exact spellings.
 """
 
+from typing import Any
+
 from sympy import (
     Add,
     Expr,
     I,
+    Mul,
     S,
     Symbol,
     cos,
@@ -115,14 +118,26 @@ def stable_sums(expr: Expr, rho: Symbol, root: Symbol) -> Expr:
     So ``a + b + 1 + a*b*(1 - rho^2)`` loses no digits near rho = ±1. A difference in which one
     side is below half of the other loses at most one bit, and stays.
     """
-    expr = expr.replace(
+    paired: Any = expr.replace(
         lambda e: e.is_Add and rho in e.free_symbols and e.is_polynomial(rho),
         lambda e: _paired_powers(e, rho, root),
     )
-    return expr.replace(
+    paired = paired.replace(
         lambda e: e.is_Pow and e.exp.is_Integer and e.base.is_Add and _is_negative(e.base),
         lambda e: (-1) ** e.exp * expand(-e.base) ** e.exp,
     )
+    turned: Expr = paired.replace(
+        lambda e: e.is_Mul and any(f.is_Add and _is_negative(f) for f in e.args),
+        lambda e: Mul(*(_turned(f) for f in e.args)),
+    )
+    return turned
+
+
+def _turned(part: Expr) -> Expr:
+    """Write a sum of negative terms as minus the sum of positive ones."""
+    if part.is_Add and _is_negative(part):
+        return Mul(S.NegativeOne, expand(-part), evaluate=False)
+    return part
 
 
 def _paired_powers(total: Expr, rho: Symbol, root: Symbol) -> Expr:
