@@ -36,7 +36,6 @@ from derive.block import (
     fresh,
     magnitude,
     named,
-    symbols_of,
 )
 from derive.constant import definitions
 from derive.errors import NotSupportedError
@@ -181,6 +180,20 @@ def program(model: "System | Program | Declaration", slope_control: str = "lam")
     )
 
 
+@dataclass(frozen=True)
+class _Carried:
+    """Rounding carried to the unknowns: what ``report`` and ``slopes`` both need."""
+
+    lines: list[Line]
+    reads: dict[str, tuple[tuple[Symbol, Expr], ...]]
+    rates: list[dict[Symbol, Expr]]
+    known: dict[Symbol, Expr]
+    residual: Expr
+    scales: list[Expr]
+    columns: list[list[Expr]]
+    x_error: list[Expr]
+
+
 class _Builder:
     """Builds the blocks of one triangular System."""
 
@@ -290,10 +303,29 @@ class _Builder:
         through the inverse Jacobian, column by column and with signs, so that correlated errors are
         not added twice.
         """
+        carried = self._carry()
+        lines = list(carried.lines)
+        values, out_error = [], []
+        for name, expr in self.system.outputs.items():
+            pairs = carried.reads[name]
+            values.append(named(expr, f"out_{name}", lines))
+            gradient = [
+                named(along(pairs, r), f"out_{name}_e{i}", lines)
+                for i, r in enumerate(carried.rates)
+            ]
+            moved = [
+                Abs(Add(*(g * d for g, d in zip(gradient, c, strict=True)))) * s
+                for c, s in zip(carried.columns, carried.scales, strict=True)
+            ]
+            out_error.append(bound(expr, pairs, carried.known, UNIT) + Add(*moved))
+        results = [carried.residual, *carried.x_error, *values, *out_error]
+        return self.block(self.x, lines, results)
+
+    def _carry(self) -> "_Carried":
+        """Carry residuals and their rounding bounds to the unknowns."""
         tangents = Tangents(self.base, (*self.x, *self.constants))
-        outputs = list(self.system.outputs.items())
         sides = [tangents.partials(f"side_{i}", e.rhs) for i, e in enumerate(self.system.equations)]
-        reads = [tangents.partials(f"out_{name}", e) for name, e in outputs]
+        reads = {n: tangents.partials(f"out_{n}", e) for n, e in self.system.outputs.items()}
         rates: list[dict[Symbol, Expr]] = []
         pushes: list[Line] = []
         for i, unknown in enumerate(self.x):
@@ -308,18 +340,7 @@ class _Builder:
             Add(*(Abs(c[i]) * s for c, s in zip(columns, scales, strict=True)))
             for i in range(self.n)
         ]
-        values, out_error = [], []
-        for (name, expr), pairs in zip(outputs, reads, strict=True):
-            values.append(named(expr, f"out_{name}", lines))
-            gradient = [
-                named(along(pairs, r), f"out_{name}_e{i}", lines) for i, r in enumerate(rates)
-            ]
-            moved = [
-                Abs(Add(*(g * d for g, d in zip(gradient, c, strict=True)))) * s
-                for c, s in zip(columns, scales, strict=True)
-            ]
-            out_error.append(bound(expr, pairs, known, UNIT) + Add(*moved))
-        return self.block(self.x, lines, [residual, *x_error, *values, *out_error])
+        return _Carried(lines, reads, rates, known, residual, scales, columns, x_error)
 
     def _scales(
         self,
@@ -362,10 +383,10 @@ class _Builder:
         return {s: UNIT * Abs(s) for s in self.constants}
 
     def slopes(self) -> Block:
-        """Total derivatives of the outputs in the control, and a first-order error estimate.
+        """Total derivatives of the outputs in the control, and bounds of their errors.
 
-        The estimate scales the sum of the absolute contributions by the conditioning of the
-        unknowns; it is an estimate, not a bound.
+        The errors of the unknowns and all roundings are carried through every line by absolute
+        values, so the bound is first order and may be generous where errors would cancel.
         """
         jacobian, rows = self._jacobian()
         along, A, slope = self._along(rows)
@@ -378,13 +399,17 @@ class _Builder:
         seeds.update(zip(self.x, step, strict=True))
         total, rate = forward(self.base, seeds, "q")
         lines.extend(total)
-        derivatives = [chain(e, rate) for e in self.system.outputs.values()]
-        spreads = [_spread(e, rate) for e in self.system.outputs.values()]
-        return self.block(self.x, lines, (*derivatives, *spreads))
-
-
-def _spread(expr: Expr, rate: Mapping[Symbol, Expr]) -> Expr:
-    """Sum of the absolute contributions to a derivative."""
-    return Add(
-        *(Abs(expr.diff(s) * rate[s]) for s in symbols_of(expr) if rate.get(s, Integer(0)) != 0)
-    )
+        derivatives = [
+            named(chain(e, rate), f"slope_{name}", lines) for name, e in self.system.outputs.items()
+        ]
+        carried = self._carry()
+        taken = {s for s, _ in lines}
+        before = [line for line in carried.lines if line[0] not in taken]
+        known = self._constant_errors()
+        for unknown, error in zip(self.x, carried.x_error, strict=True):
+            known[unknown] = named(error, f"{unknown.name}_error", before)
+        tangents = Tangents(lines, (*self.x, *self.constants))
+        bounds, known = tangents.bounds(known, UNIT, "z")
+        errors = [known[d] if isinstance(d, Symbol) else Integer(0) for d in derivatives]
+        before = [*lines, *before, *(p for p in tangents.lines if p[0] not in taken), *bounds]
+        return self.block(self.x, before, (*derivatives, *errors))
