@@ -4,9 +4,8 @@ Stage: inside the Dyson equations. Every merge that the series suggest is checke
 with the merged values put in, both sides of each dropped equation must agree.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 from sympy import Expr, Integer, Symbol
@@ -15,11 +14,10 @@ from derive.averaged_pencil import TAU, AveragedPencil, FreeGroup, averaged
 from derive.block import Line
 from derive.block_inverse import inverse_entries
 from derive.covariance_map import Index
+from derive.dependency_graph import ordered, smallest_core
 from derive.rewrite import Log, Step
 from derive.symbols import Quantity
 from derive.trace_series import agrees, candidates
-
-SMALL_CORE = 3
 
 
 @dataclass(frozen=True)
@@ -151,74 +149,3 @@ def _start(model: AveragedPencil, core: Iterable[Symbol]) -> tuple[Expr, ...]:
     explicit = model.explicit()
     values: dict[Symbol, Expr] = {s: explicit.get(b, Integer(0)) for b, s in model.unknowns.items()}
     return tuple(means[s] if s in means else values[s].xreplace(means) for s in core)
-
-
-def links(right: Mapping[Symbol, Expr]) -> dict[Symbol, set[Symbol]]:
-    """Return for each symbol the symbols that its right side holds."""
-    return {s: {t for t in right if t in e.free_symbols} for s, e in right.items()}
-
-
-def strong_components(graph: Mapping[Symbol, set[Symbol]]) -> list[list[Symbol]]:
-    """Return the strongly connected components, dependencies first."""
-    index: dict[Symbol, int] = {}
-    low: dict[Symbol, int] = {}
-    stack: list[Symbol] = []
-    found: list[list[Symbol]] = []
-
-    def visit(node: Symbol) -> None:
-        index[node] = low[node] = len(index)
-        stack.append(node)
-        for other in (o for o in graph if o in graph[node]):
-            if other not in index:
-                visit(other)
-            if other in stack:
-                low[node] = min(low[node], low[other])
-        if low[node] == index[node]:
-            start = stack.index(node)
-            found.append(stack[start:])
-            del stack[start:]
-
-    for node in graph:
-        if node not in index:
-            visit(node)
-    return found
-
-
-def smallest_core(right: Mapping[Symbol, Expr], never: Collection[Symbol] = ()) -> list[Symbol]:
-    """Return symbols without which no equation depends on itself, as few as is easy to find.
-
-    Symbols of ``never`` are not chosen; every cycle must hold another one.
-    """
-    graph = links(right)
-    core: list[Symbol] = []
-    for part in strong_components(graph):
-        inside = {s: graph[s] & set(part) for s in part}
-        core += _feedback(inside, never)
-    return core
-
-
-def _feedback(graph: Mapping[Symbol, set[Symbol]], never: Collection[Symbol]) -> list[Symbol]:
-    fixed = [s for s in graph if s in graph[s]]
-    rest = [s for s in graph if s not in fixed and s not in never]
-    for count in range(SMALL_CORE + 1):
-        for extra in combinations(rest, count):
-            if _acyclic(graph, {*fixed, *extra}):
-                return [*fixed, *extra]
-    chosen = set(fixed)
-    while not _acyclic(graph, chosen):
-        chosen.add(max((s for s in rest if s not in chosen), key=lambda s: len(graph[s])))
-    return [s for s in graph if s in chosen]
-
-
-def _acyclic(graph: Mapping[Symbol, set[Symbol]], removed: set[Symbol]) -> bool:
-    kept = {s: graph[s] - removed for s in graph if s not in removed}
-    return all(len(p) == 1 and p[0] not in kept[p[0]] for p in strong_components(kept))
-
-
-def ordered(right: Mapping[Symbol, Expr], core: Iterable[Symbol]) -> list[Symbol]:
-    """Return all symbols so that each follows those it needs, core symbols being given."""
-    given = set(core)
-    graph = {s: t - given for s, t in links(right).items()}
-    for s in given:
-        graph[s] = set()
-    return [s for part in strong_components(graph) for s in part]

@@ -13,8 +13,8 @@ from sympy import Rational, Symbol, diff
 
 from derive.averaged_pencil import AveragedPencil
 from derive.covariance_map import covariance_pairs, matching, nonzero_blocks
+from derive.dependency_graph import smallest_core
 from derive.dyson import equations
-from derive.dyson_core import smallest_core
 from derive.errors import (
     DeriveError,
     NotClosedError,
