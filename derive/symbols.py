@@ -18,7 +18,7 @@ rho = Symbol("rho", real=True)
 
 
 class Quantity(Symbol):
-    """A real symbol with a meaning, a range and a LaTeX name.
+    r"""A real symbol with a meaning, a range and a LaTeX name.
 
     Args:
         name: a Python identifier that is not a keyword.
@@ -32,7 +32,7 @@ class Quantity(Symbol):
         ParseError: if the name cannot be a Python identifier.
 
     Example:
-        >>> lam = Quantity("lam", "ridge", latex=r"\\lambda", low=0)
+        >>> lam = Quantity("lam", "ridge", latex=r"\lambda", low=0)
         >>> lam.meaning, lam.is_nonnegative
         ('ridge', True)
     """

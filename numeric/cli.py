@@ -4,6 +4,7 @@ Exit codes: 0 when the verdict is not "disagree", 1 when it is, 2 for input that
 (one line on standard error), 130 when interrupted.
 """
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -13,6 +14,9 @@ from typing import Any
 import click
 
 from derive.errors import DeriveError, RangeError
+
+# Draws are small: linear algebra on several threads spins longer than it computes.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def reported(function: Callable[..., int]) -> Callable[..., None]:

@@ -45,6 +45,10 @@ class Reference:
             return self.values[name]
         raise AttributeError(f"{name!r}; this reference holds {', '.join(self.values)}")
 
+    def text(self, name: str) -> str:
+        """Return a value as text with all its digits."""
+        return str(mpmath.nstr(self.values[name], self.digits, strip_zeros=False))
+
     def __repr__(self) -> str:
         rows = [f"Reference({self.digits} digits)"]
         rows += [f"  {n:14s} {mpmath.nstr(v, self.digits)}" for n, v in self.values.items()]

@@ -5,6 +5,8 @@ import os
 import pathlib
 import zlib
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: small matrices, busy machines
+
 import mpmath
 import numba
 import numpy

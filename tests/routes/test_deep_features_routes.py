@@ -92,7 +92,7 @@ def test_both_routes_satisfy_the_published_layer_map():
             signal = (1 - (1 / s - 1 / (1 + alpha * s)) * s) + mpmath.mpf("0.1") * s
             return lam, g, c * signal
 
-        lam, g, F = curve(t)
+        lam, g, _ = curve(t)
         dlam, dF = (mpmath.diff(lambda s, i=i: curve(s)[i], t) for i in (0, 2))
         assert abs(lam - mpmath.mpf("0.01")) < 1e-25
         assert abs(g / kernel["m"] - 1) < 1e-25
