@@ -216,7 +216,7 @@ def _sum(tape: Tape, args: Sequence[Node]) -> Node:
 def _product(tape: Tape, args: Sequence[Node]) -> Node:
     negative = [a for a in args if a.mid == "-1.0" and a.exact]
     others = [a for a in args if not (a.mid == "-1.0" and a.exact)]
-    value = reduce(tape.product, others)
+    value = reduce(tape.product, sorted(others, key=_age))  # old factors first: shared prefixes
     return tape.negative(value) if len(negative) % 2 else value
 
 
@@ -227,6 +227,12 @@ _RULES: dict[str, Any] = {
     "Min": lambda tape, args: reduce(lambda a, b: tape.extreme("min", a, b), args),
     "Max": lambda tape, args: reduce(lambda a, b: tape.extreme("max", a, b), args),
 }
+
+
+def _age(node: Node) -> tuple[int, str]:
+    """Return the order of making: inputs first, by name."""
+    made = node.mid.startswith("m") and node.mid[1:].isdigit()
+    return (int(node.mid[1:]) if made else -1), node.mid
 
 
 def _key(name: str, *nodes: Node) -> Key:

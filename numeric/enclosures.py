@@ -34,6 +34,8 @@ from numeric.threads import run_blocks
 WIDTH = 32
 _TRIES = 4
 _LOOSE = 1e-6
+_RELATIVE = 2.0**-46
+"""Boxes have four times the claimed error as radius, and this much of the value."""
 Array = NDArray[np.float64]
 
 _TEMPLATE = '''"""Generated from the proof of {name}; do not edit.
@@ -157,13 +159,13 @@ class Enclosures:
 
 
 def enclosures(
-    solution: Solution, *, slopes: bool = True, threads: int | None = None
+    solution: Solution, *, slopes: bool | None = None, threads: int | None = None
 ) -> Enclosures:
     """Enclose the exact solution at every point of a grid, in float64.
 
     Args:
         solution: a Solution that carries its Program.
-        slopes: whether to enclose the slopes as well.
+        slopes: whether to enclose the slopes as well; by default if the Solution has them.
         threads: at most this many threads; the numbers do not depend on it.
 
     Raises:
@@ -186,10 +188,10 @@ def enclosures(
         raise NotSupportedError(
             f"enclosures of this {solution.name}", "the Solution has no Program", "compile it"
         )
-    kernel = _kernel(program, slopes)
-    centres = np.array([np.ravel(solution.unknowns[u]) for u in program.unknowns])
-    errors = np.array([_error(solution, u) for u in program.unknowns])
-    inputs = np.array([np.ravel(solution.controls[q.name]) for q in program.inputs])
+    kernel = _kernel(program, bool(solution.slopes) if slopes is None else slopes)
+    inputs = [np.ravel(solution.controls[q.name]) for q in program.inputs]
+    centres = [np.ravel(solution.unknowns[u]) for u in program.unknowns]
+    errors = [_error(solution, u) for u in program.unknowns]
     rows = kernel.prove(inputs, centres, errors, threads)
     verdict = _verdicts(kernel, solution, rows)
     names, values = kernel.names, rows[1:]
@@ -199,7 +201,7 @@ def enclosures(
     values = values.reshape(len(names), 2, *solution.shape)
     return Enclosures(
         name=program.name,
-        key=program.key,
+        key=solution.key,
         verdict=verdict.reshape(solution.shape),
         mid={n: values[k, 0] for k, n in enumerate(names)},
         rad={n: values[k, 1] for k, n in enumerate(names)},
@@ -243,27 +245,32 @@ class _Kernel:
         pairs = [_interval(expr) for _, expr in program.constants]
         self.constants = np.array(pairs, dtype=np.float64).reshape(-1)
 
-    def prove(self, inputs: Array, centres: Array, errors: Array, threads: int | None) -> Array:
+    def prove(
+        self,
+        inputs: Sequence[Array],
+        centres: Sequence[Array],
+        errors: Sequence[Array],
+        threads: int | None,
+    ) -> Array:
         """Return states and intervals, rows of shape (1 + 2 names, points)."""
-        radii = 4 * errors + 2.0**-46 * np.abs(centres)
-        rows = self._run(inputs, centres, radii, threads)
+        rows = self._run((*inputs, *centres, *errors), threads)
         for attempt in range(1, _TRIES):
             left = np.flatnonzero(rows[0] == _NOT_PROVED)
             if not left.size:
                 break
             moved = rows[1 : 1 + 2 * len(centres), left]
             usable = np.isfinite(moved).all(axis=0)
-            centre = np.where(usable, moved[::2], centres[:, left])
-            wider = np.where(usable, 4 * moved[1::2], radii[:, left] * 8.0**attempt)
-            wider = np.maximum(wider, 2.0**-46 * np.abs(centre))
-            rows[:, left] = self._run(inputs[:, left], centre, wider, threads)
+            centre = np.where(usable, moved[::2], [v[left] for v in centres])
+            wider = np.where(usable, moved[1::2], [v[left] * 8.0**attempt for v in errors])
+            rows[:, left] = self._run((*(v[left] for v in inputs), *centre, *wider), threads)
         return rows
 
-    def _run(self, inputs: Array, centres: Array, radii: Array, threads: int | None) -> Array:
-        count = inputs.shape[1]
+    def _run(self, given: Sequence[Array], threads: int | None) -> Array:
+        count = given[0].size
         size = -(-count // WIDTH) * WIDTH
-        loaded = np.empty((len(inputs) + 2 * len(centres), size))
-        loaded[:, :count] = np.concatenate([inputs, centres, radii])
+        loaded = np.empty((len(given), size))
+        for row, values in zip(loaded, given, strict=True):
+            row[:count] = values
         loaded[:, count:] = loaded[:, count - 1 : count]
         out = np.empty((1 + 2 * len(self.names), size))
         flat, result = loaded.reshape(-1), out.reshape(-1)
@@ -294,8 +301,8 @@ def interval_source(program: Program, slopes: bool = True) -> str:
     """Return the generated module; the same for all values of the constants.
 
     ``run(inputs, constants, out, size, first, last)``: rows of ``inputs`` are controls, centres and
-    radii of the boxes; ``constants`` holds pairs of centre and radius; rows of ``out`` are the
-    state (0 all conditions hold, 1 one fails, 2 undecided, 3 not proved) and the pairs.
+    errors, from which the boxes are made; ``constants`` holds pairs of centre and radius; rows of
+    ``out`` are the state (0 all conditions hold, 1 one fails, 2 undecided, 3 not proved) and pairs.
     """
     tape, known, load_lines = Tape(), dict[Symbol, Node](), []
     for k, quantity in enumerate(program.inputs):
@@ -308,7 +315,8 @@ def interval_source(program: Program, slopes: bool = True) -> str:
     n, first = len(program.unknowns), len(program.inputs)
     for j in range(n):
         load_lines.append(f"x{j} = s[{WIDTH * (first + j)} + i]")
-        load_lines.append(f"b{j} = s[{WIDTH * (first + n + j)} + i]")
+        error = f"s[{WIDTH * (first + n + j)} + i]"
+        load_lines.append(f"b{j} = 4.0 * {error} + {_RELATIVE!r} * abs(x{j})")
     stored, state = _write(tape, program, known, slopes)
     offset = WIDTH * (first + 2 * n)
     store = [f"s[{offset + WIDTH * r} + i] = {text}" for r, text in enumerate([state, *stored])]
