@@ -18,6 +18,7 @@ from sympy import Dummy, Expr, Integer, Symbol
 from derive.block import Line
 from derive.block_inverse import Part, inverse_entries, solve_part, wanted_parts
 from derive.covariance_map import Index, Pair, covariance_pairs, nonzero_blocks
+from derive.errors import NotSupportedError
 from derive.exact_field import ExactField, exact_field
 from derive.matrix_letters import Covariance
 from derive.pencil import Entry, Pencil
@@ -202,7 +203,10 @@ class AveragedPencil:
             return False
         if not self.field.domain.is_FractionField:
             return False
-        _, hard = self._traced(cells, part, {}, Tracer("probe_"))
+        try:
+            _, hard = self._traced(cells, part, {}, Tracer("probe_"))
+        except NotSupportedError:
+            return False
         return hard > FEW_PIVOTS
 
     def _basis(self, part: Part) -> Basis | None:

@@ -25,6 +25,7 @@ from derive.errors import NotClosedError, ShapeError, UnknownNameError
 from derive.matrices import NormalisedTrace
 from derive.matrix_letters import Gaussian, Wigner
 from derive.matrix_nodes import Formula, agree
+from derive.matrix_order import unbalanced
 from derive.pencil import Entry, Pencil, Port, pencil
 from derive.pencil_check import refuse_singular
 from derive.pencil_minimal import minimise
@@ -256,7 +257,7 @@ def equations(outputs: Expr | Mapping[str, Expr]) -> DysonEquations:
         outputs=results,
         start=core.start,
         path=TAU,
-        assumptions=(*_assumptions(model), *ridge),
+        assumptions=(*_assumptions(model), *ridge, *unbalanced(formulas)),
         declared=named,
         pencil=small,
         log=log,

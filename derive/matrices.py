@@ -20,7 +20,7 @@ from derive.symbols import Quantity
 
 
 def dims(names: str) -> tuple[Quantity, ...]:
-    """Declare dimensions; only their ratios matter in the limit.
+    """Declare dimensions; only their ratios matter where all terms are of one order in the size.
 
     Example:
         >>> n, p = dims("n p")

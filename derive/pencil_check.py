@@ -54,11 +54,13 @@ class Draw:
         return fmpq(int(value.p), int(value.q))
 
     def exists(self, node: Formula) -> bool:
-        """Return whether all inverses of an expression exist."""
+        """Return whether all inverses of an expression exist, as far as rationals can tell."""
         try:
             self.matrix(node)
         except SingularDrawError:
             return False
+        except NotSupportedError:
+            return True
         return True
 
     def matrix(self, node: Formula) -> fmpq_mat:

@@ -9,7 +9,7 @@ from functools import cache
 
 import mpmath as mp
 import pytest
-from sympy import Rational, Symbol, diff
+from sympy import I, Rational, Symbol, diff, sqrt
 
 from derive.averaged_pencil import AveragedPencil
 from derive.covariance_map import covariance_pairs, matching, nonzero_blocks
@@ -91,6 +91,16 @@ def test_semicircle_outside_its_support(follow):
     found = follow(value(ntrace((z * eye(d) - S).inv())), {"d": 1, "z": 3})
     with mp.workdps(30):
         assert close(found["value"], (3 - mp.sqrt(5)) / 2)
+
+
+def test_irrational_and_complex_scalars_are_carried(follow):
+    z = control("z", positive=True)
+    root = value(ntrace((z * eye(d) - sqrt(2) * S).inv()))
+    imaginary = value(ntrace((S - I * z * eye(d)).inv()))
+    with mp.workdps(30):
+        assert close(follow(root, {"d": 1, "z": 3})["value"], (3 - 1) / mp.mpf(4))
+        exact = 1j * (mp.sqrt(13) - 3) / 2
+        assert close(follow(imaginary, {"d": 1, "z": 3})["value"], exact)
 
 
 def test_free_sum_of_two_signs_is_the_arcsine_law(follow):
@@ -420,6 +430,22 @@ def test_cores_break_every_cycle():
     assert len(smallest_core({a: 1 / b, b: 1 / c, c: 1 / a})) == 1
     assert smallest_core({a: b + lam, b: c + lam, c: lam}) == []
     assert smallest_core({a: a**2 + b, b: lam}) == [a]
+
+
+def test_sums_of_different_order_in_the_size_are_told(follow):
+    G, _ = ridge_error(1)
+    assert len(equations(G).assumptions) == 1
+    unscaled = value(ntrace(ridge(X.T * W.T * W * X / (d * p))))
+    assert "N**-1" in unscaled.assumptions[1]
+    assert "no limit in ratios alone" in unscaled.assumptions[1]
+    small = follow(unscaled, {"n": 1, "d": 1, "p": 1, "lam": 1})["value"]
+    large = follow(unscaled, {"n": 100, "d": 100, "p": 100, "lam": 1})["value"]
+    assert abs(small - large) > 0.1
+    scaled = value(G)
+    point = {"k1": 1, "ks": 1, "lam": 1}
+    one = follow(scaled, {"n": 1, "d": 1, "p": 1, **point})["value"]
+    hundred = follow(scaled, {"n": 100, "d": 100, "p": 100, **point})["value"]
+    assert close(one, hundred)
 
 
 def test_the_log_tells_the_story_and_the_system_is_closed():
