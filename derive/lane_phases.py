@@ -12,7 +12,7 @@ setup     invariants of the point, the start (an upper bound), the bracket
 tower     one Newton step on the tower inside the bracket; repeated while any lane is ``on``
 between   what the polish starts from
 polish    one Newton step on the full system; repeated while any lane is ``on``
-finish    rows of the result
+finish    rows of the result; lanes with a residual above rounding are ``on`` for another round
 ========  ==========================================================================================
 
 The tower stops as soon as its step is below ``NEAR``; its last step is not taken, because the first
@@ -36,6 +36,12 @@ NEAR = Rational(1, 10**8)
 """Relative step below which the next Newton error is at rounding level (steps square)."""
 LOOSER = ((6, NEAR), (12, Rational(1, 10**6)), (POLISH_STEPS, Rational(1, 10**4)))
 """Polish: tolerance up to each step; a noisy point settles for less, and its error says so."""
+ROUNDS = 4
+"""Rounds of polish and finish; the first suffices unless the equations are nearly degenerate."""
+AGAIN = (3, Rational(1, 10**15))
+"""Steps and tolerance of the polish in later rounds."""
+_ROUNDED = 2
+"""Residual in rounding units, relative to its rounding bound, that needs no other round."""
 _HUGE = Integer(10) ** 300
 _TINY = Rational(1, 10**300)
 _HALF = Rational(1, 2)
@@ -87,7 +93,8 @@ class LaneProgram:
         setup, tower, between, polish, finish: phases, see the module.
         tolerance: the symbol that holds the tolerance of the polish.
         on: the lane that is 1 while a point is being solved.
-        rows: names of what ``finish`` stores, in order; the last two are status and steps.
+        rows: names of what ``finish`` stores, in order, before ``on``; the last two are status and
+            steps.
     """
 
     program: Program
@@ -330,7 +337,9 @@ class _Phases:
         found["status"] = _choose(self.code > _HALF, self.code, ended)
         found["steps"] = self.count
         rows = row_names(program, asked)
-        return self._phase(lines, [(fresh(f"row_{i}"), found[r]) for i, r in enumerate(rows)])
+        stores = [(fresh(f"row_{i}"), found[r]) for i, r in enumerate(rows)]
+        rough = And(residual > _ROUNDED * UNIT, self.code < _HALF)
+        return self._phase(lines, [*stores, (self.on, _choose(rough, Integer(1), Integer(0)))])
 
 
 def _merged(

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from sympy import Expr, Symbol
 
 from derive.codegen import LanePrinter
-from derive.lane_phases import LOOSER, MAX_STEPS, LaneProgram, Phase
+from derive.lane_phases import AGAIN, LOOSER, MAX_STEPS, ROUNDS, LaneProgram, Phase
 from derive.program import UNIT
 
 WIDTH = 32
@@ -55,13 +55,17 @@ def run(inputs, constants, out, size, first, last):
             if left == 0.0:
                 break
 {between}
-        for step in range({polish_steps}):
-            left = 0.0
-            tolerance = {tolerance}
+        for turn in range({rounds}):
+            for step in range({polish_steps} if turn == 0 else {again_steps}):
+                left = 0.0
+                tolerance = {tolerance} if turn == 0 else {again}
 {polish}
+                if left == 0.0:
+                    break
+            left = 0.0
+{finish}
             if left == 0.0:
                 break
-{finish}
         for j in range({rows}):
             for i in range({width}):
                 out[j * size + base + i] = s[{row_start} + j * {width} + i]
@@ -79,13 +83,13 @@ def lane_source(lanes: LaneProgram, width: int = WIDTH) -> str:
     names = lane_names(lanes)
     text = _Text(LanePrinter(names), names, slots, width)
     phases = {
-        name: text.phase(phase, indent, lanes.on if name in ("tower", "polish") else None)
+        name: text.phase(phase, indent, lanes.on if name in ("tower", "polish", "finish") else None)
         for name, phase, indent in (
             ("setup", lanes.setup, 8),
             ("tower", lanes.tower, 12),
             ("between", lanes.between, 8),
-            ("polish", lanes.polish, 12),
-            ("finish", lanes.finish, 8),
+            ("polish", lanes.polish, 16),
+            ("finish", lanes.finish, 12),
         )
     }
     constants = [s for s, _ in lanes.program.constants]
@@ -103,6 +107,9 @@ def lane_source(lanes: LaneProgram, width: int = WIDTH) -> str:
         max_steps=MAX_STEPS,
         polish_steps=LOOSER[-1][0],
         tolerance=_tolerance(),
+        rounds=ROUNDS,
+        again_steps=AGAIN[0],
+        again=repr(float(AGAIN[1])),
         rows=len(lanes.rows),
         row_start=width * slots[lanes.finish.stores[0]],
         **phases,
@@ -139,7 +146,7 @@ def _tolerance() -> str:
     text = repr(float(LOOSER[-1][1]))
     for steps, tolerance in reversed(LOOSER[:-1]):
         text = f"{float(tolerance)!r} if step < {steps} else ({text})"
-    return text
+    return f"({text})"
 
 
 class _Text:

@@ -15,7 +15,7 @@ from sympy import Abs, Add, And, Expr, Integer, Mul, Or, Piecewise, Pow, Rationa
 from sympy.core.relational import Equality, Ge, Gt, Le, Lt, Relational
 
 from derive.errors import NotSupportedError
-from derive.lane_phases import LOOSER, MAX_STEPS, LaneProgram, Phase
+from derive.lane_phases import AGAIN, LOOSER, MAX_STEPS, ROUNDS, LaneProgram, Phase
 from derive.program import UNIT
 
 FLAGS = "contract arcp nsz reassoc"
@@ -35,7 +35,7 @@ entry:
   br i1 %any, label %block, label %done
 
 block:
-  %b = phi i64 [ %first, %entry ], [ %b.next, %finish ]
+  %b = phi i64 [ %first, %entry ], [ %b.next, %next ]
   %base = mul nsw i64 %b, {width}
 {load}
 {setup}
@@ -51,19 +51,31 @@ tower:
 
 between:
 {between}
+  br label %turn
+
+turn:
+  %r = phi i64 [ 0, %between ], [ %r.next, %finish ]
+  %first.turn = icmp eq i64 %r, 0
+  %p.steps = select i1 %first.turn, i64 {polish_steps}, i64 {again_steps}
   br label %polish
 
 polish:
-  %p = phi i64 [ 0, %between ], [ %p.next, %polish ]
+  %p = phi i64 [ 0, %turn ], [ %p.next, %polish ]
 {tolerance}
 {polish}
   %p.next = add nuw nsw i64 %p, 1
-  %p.more = icmp ult i64 %p.next, {polish_steps}
+  %p.more = icmp ult i64 %p.next, %p.steps
   %p.go = and i1 %p.left, %p.more
   br i1 %p.go, label %polish, label %finish
 
 finish:
 {finish}
+  %r.next = add nuw nsw i64 %r, 1
+  %r.more = icmp ult i64 %r.next, {rounds}
+  %r.go = and i1 %r.left, %r.more
+  br i1 %r.go, label %turn, label %next
+
+next:
   %b.next = add nsw i64 %b, 1
   %b.more = icmp slt i64 %b.next, %last
   br i1 %b.more, label %block, label %done
@@ -93,7 +105,7 @@ def vector_source(lanes: LaneProgram, width: int) -> str:
         "between": writer.phase(lanes.between),
         "tolerance": writer.tolerance(lanes.tolerance),
         "polish": writer.phase(lanes.polish, on, "p"),
-        "finish": writer.finish(lanes.finish),
+        "finish": writer.finish(lanes.finish, on),
     }
     text = _TEMPLATE.format(
         arguments=_ARGUMENTS,
@@ -103,6 +115,8 @@ def vector_source(lanes: LaneProgram, width: int) -> str:
         width=width,
         max_steps=MAX_STEPS,
         polish_steps=LOOSER[-1][0],
+        again_steps=AGAIN[0],
+        rounds=ROUNDS,
         **parts,
     )
     vector = f"<{width} x double>"
@@ -163,6 +177,8 @@ class _Writer:
             value = self._new(
                 f"select i1 {test}, double {_double(float(tolerance))}, double {value}"
             )
+        again = _double(float(AGAIN[1]))
+        value = self._new(f"select i1 %first.turn, double {value}, double {again}")
         self.kept[symbol] = self._splat(value)
         return self._end()
 
@@ -172,19 +188,25 @@ class _Writer:
         for symbol, value in zip(phase.stores, values, strict=True):
             self._store(self.slots[symbol], value)
         if on is not None:
-            value = values[phase.stores.index(on)]
-            half = self._splat(_double(0.5))
-            mask = self._new(f"fcmp ogt {self.vector} {value}, {half}")
-            bits = self._new(f"bitcast <{self.width} x i1> {mask} to i{self.width}")
-            self.lines.append(f"%{tag}.left = icmp ne i{self.width} {bits}, 0")
+            self._any(values[phase.stores.index(on)], tag)
         return self._end()
 
-    def finish(self, phase: Phase) -> str:
+    def finish(self, phase: Phase, on: Symbol) -> str:
         """Lines of the last phase, whose results go to the rows of ``out``."""
-        for j, value in enumerate(self._values(phase)):
+        *rows, again = self._values(phase)
+        for j, value in enumerate(rows):
             target = self._row("%out", j)
             self.lines.append(f"store {self.vector} {value}, ptr {target}, align 8")
+        self._store(self.slots[on], again)
+        self._any(again, "r")
         return self._end()
+
+    def _any(self, value: str, tag: str) -> None:
+        """Set ``%tag.left`` to whether any lane of a value is 1."""
+        half = self._splat(_double(0.5))
+        mask = self._new(f"fcmp ogt {self.vector} {value}, {half}")
+        bits = self._new(f"bitcast <{self.width} x i1> {mask} to i{self.width}")
+        self.lines.append(f"%{tag}.left = icmp ne i{self.width} {bits}, 0")
 
     def _values(self, phase: Phase) -> list[str]:
         self._begin(self.vector)
