@@ -45,7 +45,13 @@ def main() -> None:
 
 @main.command()
 @click.option("--out", default="demo_out", show_default=True, help="Folder for the results.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the experiment.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of the experiment.",
+)
 @reported
 def demo(out: str, seed: int) -> int:
     """Mish, its mean removed at each layer, depth 2: from the activation to a checked curve."""
@@ -72,8 +78,20 @@ def demo(out: str, seed: int) -> int:
 @click.option("--target", default="linear", show_default=True, help="linear, or an activation.")
 @click.option("--centre", is_flag=True, help="Remove the mean of the activation at each layer.")
 @click.option("--simulate", default="", help="Experiment: d,trials (sizes d/2 and d).")
-@click.option("--seed", default=0, show_default=True, help="Seed of the experiment.")
-@click.option("--references", default=3, show_default=True, help="Points checked at 30 digits.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of the experiment.",
+)
+@click.option(
+    "--references",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="Points checked at 30 digits.",
+)
 @click.option("--out", default="", help="Folder for figure, equations, curve and manifest.")
 @reported
 def curve(  # noqa: PLR0913, PLR0917  (one argument per option)
