@@ -7,12 +7,14 @@ Nothing of the float64 path is used, except the printed structure of the equatio
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any
 
 import mpmath
 
 from derive.balls import enclose
-from derive.codegen import MpmathPrinter, module_source
+from derive.block import Block
+from derive.codegen import MpmathPrinter, function, rename
 from derive.errors import NotConvergedError, RangeError
 from derive.exact import exact_number
 from derive.program import Declaration, Program
@@ -21,6 +23,8 @@ from derive.system import System
 from numeric.controls import ungroup
 
 _MAX_STEPS = 2000
+_CODE: dict[str, CodeType] = {}
+_CODE_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -114,12 +118,10 @@ def _solve(program: Program, controls: Mapping[str, Any], dps: int, digits: int)
         values.append(value)
     values += [_mpf(mp, expr) for _, expr in program.constants]
     x = _polish(mp, blocks, values, _tower(mp, blocks, values), dps)
-    n, outputs = len(x), program.outputs
-    report = blocks["report"](*values, *x)
-    slopes = blocks["slopes"](*values, *x)
-    out = dict(zip(outputs, report[1 + n : 1 + n + len(outputs)], strict=True))
+    outputs = program.outputs
     names = [f"d{o}_d{program.slope_control}" for o in outputs]
-    out |= dict(zip(names, slopes[: len(outputs)], strict=True))
+    out = dict(zip(outputs, blocks["report"](*values, *x), strict=True))
+    out |= dict(zip(names, blocks["slopes"](*values, *x), strict=True))
     if at_limit:
         big = limit ** mp.mpf("-0.4")
         return {k: _limit_of(mp, v, big) for k, v in out.items()}
@@ -136,9 +138,27 @@ def _limit_of(mp: Any, value: Any, big: Any) -> Any:
 def _namespace(program: Program, mp: Any) -> dict[str, Any]:
     """Execute the printed blocks against one mpmath context."""
     namespace: dict[str, Any] = {"mp": mp, "UNIT": mp.mpf(2) ** (-mp.prec)}
-    source = "\n\n".join(module_source(program, MpmathPrinter).values())
-    exec(compile(source, f"<mpmath {program.key}>", "exec"), namespace)  # our own printed code
+    exec(_code(program), namespace)  # our own printed code
     return namespace
+
+
+def _code(program: Program) -> CodeType:
+    """Print the blocks that a reference needs: without the error bounds of float64."""
+    key = program.key
+    if key not in _CODE:
+        n, count = len(program.unknowns), len(program.outputs)
+        blocks = program.blocks()
+        needed = {name: blocks[name] for name in ("start", "tower", "newton")}
+        for name, first in (("report", 1 + n), ("slopes", 0)):
+            full = blocks[name]
+            results = full.results[first : first + count]
+            needed[name] = Block(full.inputs, full.lines, results).pruned()
+        printer = MpmathPrinter(rename(program))
+        texts = [function(name, block, printer) for name, block in needed.items()]
+        while len(_CODE) >= _CODE_SIZE:
+            _CODE.pop(next(iter(_CODE)))
+        _CODE[key] = compile("\n\n".join(texts), f"<mpmath {key}>", "exec")
+    return _CODE[key]
 
 
 def _mpf(mp: Any, expr: Any) -> Any:
