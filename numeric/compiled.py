@@ -30,6 +30,7 @@ from numeric.cache import load
 from numeric.controls import broadcast_controls, padded_inputs
 from numeric.lanes import FLAGS, WIDTH, lane_source
 from numeric.newton import driver_source
+from numeric.selftest import recall
 from numeric.solution import Solution, Status
 from numeric.threads import run_blocks
 from numeric.vector_code import compile_vectors, lanes_that_fit
@@ -152,7 +153,9 @@ class Evaluator:
         return out
 
     def __repr__(self) -> str:
-        return f"Evaluator({self.program!r}; {self.method}: {self.kernel.reason})"
+        head = f"Evaluator({self.program!r}; {self.method}: {self.kernel.reason})"
+        tested = recall(self)
+        return f"{head}\n  {tested.summary}" if tested else head
 
     @property
     def _slopes(self) -> tuple[str, ...]:
