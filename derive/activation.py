@@ -106,10 +106,16 @@ class Activation:
         return self.moment(expand(self.expr**2) if self.expr.is_Add else self.expr**2, variance)
 
     def kappa_1(self, variance: Number = 1) -> Value:
-        """Return E s'(N(0, r)) = E[z s]/r; exact zero for even activations."""
+        """Return E s'(N(0, r)) = E[z s]/r; exact zero for even activations.
+
+        Raises:
+            RangeError: at variance zero, where E[z s]/r has no value.
+        """
         if self.parity == "even":
             return Value(Integer(0), reason="the activation is even")
         r = exact_number(variance)
+        if r.is_zero:
+            raise RangeError("kappa_1 at variance 0", "E[z s]/r has no value", "give variance > 0")
         value = self.moment(z * self.expr, r)
         return replace(value, expr=value.expr / r)
 
