@@ -42,6 +42,8 @@ AGAIN = (3, Rational(1, 10**15))
 """Steps and tolerance of the polish in later rounds."""
 _ROUNDED = 2
 """Residual in rounding units, relative to its rounding bound, that needs no other round."""
+RESIDUAL = Rational(1, 10**12)
+"""Relative residual above which a point has stalled; below it, the errors carry the residual."""
 _HUGE = Integer(10) ** 300
 _TINY = Rational(1, 10**300)
 _HALF = Rational(1, 2)
@@ -333,7 +335,7 @@ class _Phases:
             found[s], found[f"error {s}"] = slopes[k], slopes[count + k]
         if asked.slopes and chosen:
             lines.extend(_merged(lines, more, found, chosen, program))
-        ended = name("ended", _choose(residual <= Rational(1, 10**13), Integer(0), Integer(2)))
+        ended = name("ended", _choose(residual <= RESIDUAL, Integer(0), Integer(2)))
         found["status"] = _choose(self.code > _HALF, self.code, ended)
         found["steps"] = self.count
         rows = row_names(program, asked)

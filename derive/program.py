@@ -39,10 +39,10 @@ from derive.block import (
 )
 from derive.constant import definitions
 from derive.errors import NotSupportedError
+from derive.partials import Tangents, along, bound
 from derive.rewrite import Log
 from derive.symbols import Quantity
 from derive.system import System
-from derive.tangent import Tangents, along, bound
 
 UNIT = Symbol("unit_roundoff", positive=True)
 """The rounding unit of the target, a constant that every target supplies."""

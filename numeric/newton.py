@@ -12,7 +12,7 @@ Stage: the text of the algorithm, put behind the generated blocks of a Program i
 4. Residual, errors, outputs and slopes at the result.
 """
 
-from derive.lane_phases import Asked, row_names
+from derive.lane_phases import RESIDUAL, Asked, row_names
 from derive.program import Program
 
 MAX_STEPS = 200
@@ -76,7 +76,7 @@ def evaluate(inputs, constants, out, size, i):
     {slopes}
     if code == 0 and not ({positive}):
         code = 3
-    if code == 0 and not (r_0 <= 1e-13):
+    if code == 0 and not (r_0 <= {residual!r}):
         code = 2
     {stores}
 
@@ -124,6 +124,7 @@ def driver_source(program: Program, asked: Asked) -> str:
         stores="\n    ".join(f"out[{i} * size + i] = {v}" for i, v in enumerate(rows)),
         max_steps=MAX_STEPS,
         polish_steps=POLISH_STEPS,
+        residual=float(RESIDUAL),
     )
 
 
