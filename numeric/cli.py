@@ -4,7 +4,6 @@ Exit codes: 0 when the verdict is not "disagree", 1 when it is, 2 for input that
 (one line on standard error), 130 when interrupted.
 """
 
-import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -14,9 +13,6 @@ from typing import Any
 import click
 
 from derive.errors import DeriveError, RangeError
-
-# Draws are small: linear algebra on several threads spins longer than it computes.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def reported(function: Callable[..., int]) -> Callable[..., None]:
@@ -60,7 +56,7 @@ def demo(out: str, seed: int) -> int:
     return _curve(
         "z*tanh(log(1+exp(z)))",
         {"alpha": parse_grid("0.1:10:200"), "gamma": (2.0, 1.2), "lam": 1e-2, "noise": 0.1},
-        experiment=Experiment((100, 200), 24, 5, seed),
+        experiment=Experiment((100, 200), 20, 5, seed),
         out=out,
         centre=True,
         target="linear",
