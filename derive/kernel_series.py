@@ -119,6 +119,13 @@ class KernelSeries:
         known = kink_kernel(*self.kinks, x)
         return total + known, arb(known.rad())
 
+    def enclose(self, rho: arb) -> arb:
+        """Return the kernel over a ball of correlations, at the current precision.
+
+        Accuracy: proved.
+        """
+        return self._sum(rho)[0]
+
     def evaluate(self, rho: float) -> float:
         """Return the kernel at a correlation as a double.
 

@@ -102,6 +102,29 @@ HELTON_2007 = Source(
     "International Mathematics Research Notices 2007, rnm086",
 )
 
+POOLE_2016 = Source(
+    "poole2016",
+    "Poole, Ben and Lahiri, Subhaneil and Raghu, Maithra and Sohl-Dickstein, Jascha and "
+    "Ganguli, Surya",
+    "Exponential expressivity in deep neural networks through transient chaos",
+    2016,
+    "arXiv:1606.05340",
+)
+SCHOENHOLZ_2017 = Source(
+    "schoenholz2017",
+    "Schoenholz, Samuel S. and Gilmer, Justin and Ganguli, Surya and Sohl-Dickstein, Jascha",
+    "Deep information propagation",
+    2017,
+    "arXiv:1611.01232",
+)
+JACOT_2018 = Source(
+    "jacot2018",
+    "Jacot, Arthur and Gabriel, Franck and Hongler, Cl{\\'e}ment",
+    "Neural tangent kernel: convergence and generalization in neural networks",
+    2018,
+    "arXiv:1806.07572",
+)
+
 
 def cite(sources: Iterable[Source]) -> str:
     """Return the BibTeX entries of the works in ``sources``, each once, sorted by key.

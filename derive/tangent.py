@@ -1,87 +1,161 @@
-"""Partial derivatives of straight-line code, each named once and shared by every direction.
+r"""Kernels over depth: the process kernel and the tangent kernel of a wide network.
 
-Stage: below Programs. ``derive.block.forward`` differentiates a line anew for each direction; here
-the partial derivatives of a line become lines of their own, so that a further direction, or a
-rounding bound, costs one multiplication and one addition per argument, and no division.
+Stage: activations in; one pair of kernels per layer out. Parameterisation: weights are sigma_w
+omega/sqrt(width) and biases sigma_b beta with omega, beta standard normal at the start, and the
+gradient is taken in omega and beta ("NTK parameterisation"). With inputs of squared norm
+``variance`` times the dimension and correlation rho,
+
+.. math::
+    K_1 = \sigma_w^2 \rho\, v + \sigma_b^2, \quad \Theta_1 = K_1, \qquad
+    K_{l+1} = \sigma_w^2\, \mathbb{E}[s(u)s(v)] + \sigma_b^2, \quad
+    \Theta_{l+1} = K_{l+1} + \sigma_w^2\, \mathbb{E}[s'(u)s'(v)]\, \Theta_l,
+
+the means over normals of covariance K_l. Source: [jacot2018].
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
 
-from sympy import Abs, Add, Expr, Integer, Symbol, count_ops
+from flint import arb
+from sympy import Expr, Symbol, cancel, sympify
 
-from derive.block import Line, magnitude, named, symbols_of
+from derive.activation import Activation
+from derive.ball_program import Evaluation, working_precision
+from derive.balls import Ball
+from derive.certified import CertifiedNumber
+from derive.errors import NoRuleError, RangeError
+from derive.exact import Number, exact_number
+from derive.kernel_series import KernelSeries
+from derive.kernels import Kernel, kernel
+from derive.symbols import rho as correlation
+from derive.value import Value
+
+_Q = Symbol("q", positive=True)
+_BITS = 160
 
 
-class Tangents:
-    """Directions and rounding bounds of straight-line code over shared partial derivatives.
+@dataclass(frozen=True)
+class LayerKernels:
+    """Kernels of one layer, before its activation.
 
-    ``lines`` holds the partials named so far; it must stand before the lines that ``push`` and
-    ``bounds`` return.
-
-    Args:
-        code: the straight-line code.
-        moving: inputs that move; every other input counts as constant.
-
-    Example:
-        >>> from sympy.abc import x, y
-        >>> tangents = Tangents([(y, x**2)], [x])
-        >>> new, rate = tangents.push({x: Integer(3)}, "d")
-        >>> tangents.lines[0][1], new[0][1]
-        (2*x, 3*y_by_x)
+    Attributes:
+        variance: K_l at rho = 1, exact.
+        process: K_l; an expression in rho, or a ball where rho is a number.
+        tangent: Theta_l, of the same kind.
     """
 
-    def __init__(self, code: Iterable[Line], moving: Iterable[Symbol]) -> None:
-        self.code = tuple(code)
-        self.lines: list[Line] = []
-        self._moving = set(moving)
-        self._partials: dict[str, tuple[tuple[Symbol, Expr], ...]] = {}
-        self._of_line = [self.partials(symbol.name, expr) for symbol, expr in self.code]
-
-    def partials(self, name: str, expr: Expr) -> tuple[tuple[Symbol, Expr], ...]:
-        """Return pairs (argument, partial derivative) of an expression, named after ``name``."""
-        if name in self._partials:
-            return self._partials[name]
-        moving = [s for s in symbols_of(expr) if s in self._moving]
-        pairs = tuple((s, named(expr.diff(s), f"{name}_by_{s}", self.lines)) for s in moving)
-        if moving:
-            self._moving.update(s for s, e in self.code if s.name == name)
-        self._partials[name] = pairs
-        return pairs
-
-    def push(
-        self, seeds: Mapping[Symbol, Expr], tag: str
-    ) -> tuple[tuple[Line, ...], dict[Symbol, Expr]]:
-        """Carry a direction along the code: its lines, and the rate of every symbol."""
-        rate: dict[Symbol, Expr] = dict(seeds)
-        out: list[Line] = []
-        for (symbol, _), pairs in zip(self.code, self._of_line, strict=True):
-            rate[symbol] = named(along(pairs, rate), f"{symbol.name}_{tag}", out)
-        return tuple(out), rate
-
-    def bounds(
-        self, errors: Mapping[Symbol, Expr], unit: Expr, tag: str
-    ) -> tuple[tuple[Line, ...], dict[Symbol, Expr]]:
-        """Carry first-order rounding bounds along the code, as ``derive.block.running_error``.
-
-        Moving inputs that are missing in ``errors`` count as exact.
-        """
-        known: dict[Symbol, Expr] = dict(errors)
-        out: list[Line] = []
-        for (symbol, expr), pairs in zip(self.code, self._of_line, strict=True):
-            total = bound(expr, pairs, known, unit)
-            known[symbol] = named(total, f"{symbol.name}_{tag}", out)
-        return tuple(out), known
+    variance: Expr
+    process: Any
+    tangent: Any
 
 
-def along(pairs: Sequence[tuple[Symbol, Expr]], rate: Mapping[Symbol, Expr]) -> Expr:
-    """Return the sum of partial derivatives times rates."""
-    return Add(*(p * rate[s] for s, p in pairs if rate.get(s, Integer(0)) != 0))
+def tangent_kernels(
+    activation: Activation,
+    depth: int,
+    rho: Expr | Number | Fraction = correlation,
+    *,
+    weight_variance: Number = 1,
+    bias_variance: Number = 0,
+    variance: Number = 1,
+) -> tuple[LayerKernels, ...]:
+    """Return K_l and Theta_l for l = 1..depth.
+
+    Args:
+        activation: s, the same in every layer.
+        depth: number of linear layers, at least 1.
+        rho: correlation of the inputs: the symbol ``rho`` (closed forms only) or a number.
+        weight_variance: sigma_w^2 > 0.
+        bias_variance: sigma_b^2 >= 0.
+        variance: squared norm of an input over its dimension.
+
+    Raises:
+        NoRuleError: for symbolic rho, if no closed form is known; give a number.
+        RangeError: depth < 1, or |rho| > 1.
+
+    Accuracy: expressions are exact; balls are proved.
+
+    Example:
+        >>> layers = tangent_kernels(Activation("relu"), 2, weight_variance=2)
+        >>> layers[0].tangent, layers[1].variance, layers[1].tangent.subs(correlation, 1)
+        (2*rho, 2, 4)
+        >>> tangent_kernels(Activation("tanh"), 3, "1/2")[-1].tangent.str(10)
+        '0.3340314769'
+    """
+    if depth < 1:
+        raise RangeError(f"depth = {depth}", "out of range", "give depth >= 1")
+    sw, sb, v = (exact_number(x) for x in (weight_variance, bias_variance, variance))
+    point = correlation if rho == correlation else exact_number(rho)
+    layers = _symbolic if point == correlation else _numeric
+    if point != correlation and (abs(point) - 1).is_positive:
+        raise RangeError(f"correlation {rho}", "outside [-1, 1]", "give -1 <= rho <= 1")
+    return layers(activation, depth, point, (sw, sb, v))
 
 
-def bound(
-    expr: Expr, pairs: Sequence[tuple[Symbol, Expr]], errors: Mapping[Symbol, Expr], unit: Expr
-) -> Expr:
-    """Return the first-order rounding bound of an expression, given those of its arguments."""
-    weight = Integer(1 + count_ops(expr))
-    total: Expr = unit * weight * magnitude(expr) if expr.free_symbols else Integer(0)
-    return total + Add(*(Abs(p) * errors[s] for s, p in pairs if errors.get(s, Integer(0)) != 0))
+def _symbolic(
+    activation: Activation, depth: int, rho: Expr, law: tuple[Expr, Expr, Expr]
+) -> tuple[LayerKernels, ...]:
+    sw, sb, v = law
+    general = kernel(activation, variances=(_Q, _Q))
+    mean, slope = general.closed, general.derivative().closed
+    if mean is None or slope is None:
+        raise NoRuleError(
+            f"the kernels of {activation.name} over depth at symbolic rho",
+            "no closed form is known",
+            "give rho as a number",
+        )
+    q, process = sw * v + sb, sw * rho * v + sb
+    tangent = process
+    layers = [LayerKernels(q, process, tangent)]
+    for _ in range(depth - 1):
+        c = cancel(process / q)
+        process = sw * _closed(mean, q, c) + sb
+        tangent = process + sw * _closed(slope, q, c) * tangent
+        q = sw * activation.second_moment(q).expr + sb
+        layers.append(LayerKernels(q, process, tangent))
+    return tuple(layers)
+
+
+def _closed(value: Value, q: Expr, c: Expr) -> Expr:
+    return value.expr.subs(_Q, q).subs(correlation, c)
+
+
+def _numeric(
+    activation: Activation, depth: int, rho: Expr, law: tuple[Expr, Expr, Expr]
+) -> tuple[LayerKernels, ...]:
+    sw, sb, v = law
+    with working_precision(_BITS):
+        evaluation = Evaluation(_BITS)
+        gain, bias = evaluation(sw), evaluation(sb)
+        q = sw * v + sb
+        process = evaluation(sw * rho * v + sb)
+        tangent = process
+        layers = [_layer(q, process, tangent, evaluation)]
+        for _ in range(depth - 1):
+            here = kernel(activation, variances=(q, q))
+            c = arb(1) if rho == 1 else _inside(process / evaluation(q))
+            process = gain * _at(here, c) + bias
+            tangent = process + gain * _at(here.derivative(), c) * tangent
+            q = sw * activation.second_moment(q).expr + sb
+            layers.append(_layer(q, process, tangent, evaluation))
+    return tuple(layers)
+
+
+def _layer(q: Expr, process: arb, tangent: arb, evaluation: Evaluation) -> LayerKernels:
+    reason = "; ".join(evaluation.doubts)
+    return LayerKernels(q, Ball.from_arb(process, reason), Ball.from_arb(tangent, reason))
+
+
+def _inside(c: arb) -> arb:
+    """Return the part of a ball that can be a correlation."""
+    return c.intersection(arb(0, 1))
+
+
+def _at(chosen: Kernel, c: arb) -> arb:
+    value = chosen.to_accuracy(1e-16)
+    if isinstance(value, KernelSeries):
+        return value.enclose(c)
+    if c == 1:
+        return Evaluation(_BITS)(value.expr.subs(correlation, 1))
+    point = CertifiedNumber("c", lambda evaluate, prec: c)
+    return Evaluation(_BITS)(sympify(value.expr).subs(correlation, point))
