@@ -34,7 +34,7 @@ from derive.exact import exact_number
 from derive.program import Program
 from derive.program import program as freeze
 from derive.system import System
-from numeric.compiled import compile
+from numeric.compiled import Evaluator, compile
 from numeric.controls import ungroup
 from numeric.proof import PROVED, Engine, PointProof, Verdict
 from numeric.solution import Solution, Status
@@ -199,7 +199,20 @@ def _subject(
         return subject, None
     program = freeze(subject) if isinstance(subject, System) else subject
     exact = {n: _exact(v) for n, v in ungroup(program, controls).items()}
-    return compile(program)(**controls), {q.name: exact[q.name] for q in program.inputs}
+    return _evaluator(program)(**controls), {q.name: exact[q.name] for q in program.inputs}
+
+
+_EVALUATORS: dict[int, Evaluator] = {}
+_MOST_EVALUATORS = 64
+
+
+def _evaluator(program: Program) -> Evaluator:
+    """Return the evaluator of a program, kept by identity (it keeps its program alive)."""
+    if id(program) not in _EVALUATORS:
+        if len(_EVALUATORS) >= _MOST_EVALUATORS:
+            _EVALUATORS.pop(next(iter(_EVALUATORS)))
+        _EVALUATORS[id(program)] = compile(program, slopes=False)
+    return _EVALUATORS[id(program)]
 
 
 def _exact(value: Any) -> Fraction | Expr:

@@ -26,6 +26,8 @@ _FIRST_BITS = 36
 """Relative accuracy that a float64 answer is taken to have; a worse one costs one more step."""
 _TRIES = 4
 _RAISES = 5
+_SHOWN = 60
+"""Digits that a repr shows at most."""
 
 
 class Verdict(IntEnum):
@@ -86,7 +88,9 @@ class PointProof:
         at = ", ".join(f"{k}={v}" for k, v in self.controls.items())
         rows = [f"PointProof({self.verdict.statement}; {at})"]
         rows += [f"  because: {self.reason}"] if self.reason else []
-        rows += [f"  {name:14s} {self[name].str(self.digits)}" for name in self.enclosures]
+        rows += [
+            f"  {name:14s} {self[name].str(min(self.digits, _SHOWN))}" for name in self.enclosures
+        ]
         return "\n".join(rows)
 
 
@@ -212,8 +216,11 @@ def _number(value: Fraction | Expr, bits: int) -> arb:
 
 
 def _digits(value: arb) -> int:
-    """Return proved significant digits; a value below 10^-300 in size counts by that size."""
-    bits = value.rel_accuracy_bits()
+    """Return proved significant digits, at most those of the working precision.
+
+    A value below 10^-300 in size counts by that size.
+    """
+    bits = min(value.rel_accuracy_bits(), ctx.prec)
     if bits < 0 and value.abs_upper() < arb(10) ** -300:
         return 300
     return max(0, math.floor(bits / _LOG2_10))
