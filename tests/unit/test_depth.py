@@ -56,10 +56,9 @@ def test_slope_and_chi_agree_with_quadrature_at_the_fixed_point():
 
 
 def test_depth_scales_are_those_of_the_slopes():
-    xi_q, xi_c = tanh_net().depth_scales(tanh_points().points[0])
-    assert (
-        abs(float(enclose(xi_q)) + 1 / np.log(float(enclose(tanh_points().points[0].slope)))) < 1e-9
-    )
+    point = tanh_points().points[0]
+    xi_q, xi_c = tanh_net().depth_scales(point)
+    assert abs(float(enclose(xi_q)) + 1 / np.log(float(enclose(point.slope)))) < 1e-9
     assert float(enclose(xi_c)) < 0  # above the critical line correlation one is unstable
 
 
@@ -69,16 +68,17 @@ def test_correlations_above_the_critical_line_go_to_the_other_fixed_point():
     x = np.arange(-9.5, 9.5, 1 / 16)
     u, w = np.meshgrid(x, x)
     weight = np.exp(-(u**2 + w**2) / 2) / 256 / (2 * np.pi)
-    sd, c = np.sqrt(float(enclose(q))), 0.9
-    for _ in range(400):
+    sd = np.sqrt(float(enclose(q)))
+
+    def drift(c):
         v = c * u + np.sqrt(1 - c * c) * w
-        c = (2 * (np.tanh(sd * u) * np.tanh(sd * v) * weight).sum() + 0.1) / sd**2
-    assert abs(float(found) - c) < 1e-6
+        return (2 * (np.tanh(sd * u) * np.tanh(sd * v) * weight).sum() + 0.1) / sd**2 - c
+
+    assert drift(float(found) - 1e-7) > 0 > drift(float(found) + 1e-7)
     assert tanh_net().correlation_map(1, q).overlaps(1)
 
 
-def test_two_stable_fixed_points_need_an_unstable_one_between():
-    """s = z tanh(z)^2 has small slope at zero and grows like |z|: three fixed points."""
+def test_an_activation_flat_at_zero_and_growing_has_a_stable_and_an_unstable_fixed_point():
     found = Propagation(Activation(z * tanh(z) ** 2), 3, "0.01").fixed_points(high=100)
     kinds = [point.stable for point in found.points]
     assert found.complete
@@ -191,12 +191,8 @@ def test_isolation_lists_what_it_cannot_decide():
     assert not found.complete
     assert found.undecided[0][0] <= 2 <= found.undecided[0][1]
     shifted = Curve("x", lambda x: (x - 2) ** 2 - 1e-4, lambda x: 2 * (x - 2), lambda a, b: arb(2))
-    assert [
-        round(float(r.ball(9)), 6) for r in isolate(shifted, Fraction(1), Fraction(5)).roots
-    ] == [
-        1.99,
-        2.01,
-    ]
+    roots = isolate(shifted, Fraction(1), Fraction(5)).roots
+    assert [round(float(root.ball(9)), 6) for root in roots] == [1.99, 2.01]
 
 
 @pytest.mark.parametrize(
