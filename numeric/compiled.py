@@ -19,27 +19,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from derive.balls import enclose
 from derive.codegen import ScalarPrinter, module_source
-from derive.errors import NotConvergedError, UnknownNameError
+from derive.errors import UnknownNameError
 from derive.lane_phases import Asked, LaneProgram, lane_program, row_names
 from derive.program import Declaration, Program
 from derive.program import program as freeze
 from derive.system import System
+from numeric.assemble import assemble, constant_values
 from numeric.cache import load
 from numeric.controls import broadcast_controls, padded_inputs
 from numeric.lanes import FLAGS, WIDTH, lane_source
 from numeric.newton import driver_source
 from numeric.selftest import recall
-from numeric.solution import Solution, Status
+from numeric.solution import Solution
 from numeric.threads import run_blocks
 from numeric.vector_code import compile_vectors, lanes_that_fit
 from numeric.vector_ir import vector_source
 
 METHODS = ("llvm", "lanes", "scalar")
-_DIVERGES = 1e8
-"""Outputs beyond this at the limit of a zero control grow without bound, and are infinite."""
-_VANISHES = 1e-20
 
 Run = Callable[[Any, Any, Any, int, int, int], None]
 
@@ -125,14 +122,7 @@ class Evaluator:
         arrays = broadcast_controls(self.program, controls)
         inputs, at_limit = padded_inputs(self.program, arrays, self.kernel.width)
         out = self.solve(inputs, threads)[:, : arrays[0].size]
-        status = out[-2].astype(np.int8)
-        status[np.isnan(inputs[:, : status.size]).any(axis=0)] = Status.BAD_INPUT
-        steps = np.where(status == Status.BAD_INPUT, 0, out[-1]).astype(np.int32)
-        if status.any():
-            out[:, status != 0] = np.nan
-        rows = dict(zip(row_names(self.program, self.asked), out, strict=True))
-        self._mark_divergent(rows, at_limit)
-        return self._solution(arrays, rows, status, steps)
+        return assemble(self.program, self.asked, arrays, out, at_limit)
 
     def solve(self, inputs: NDArray[np.float64], threads: int | None = None) -> NDArray[np.float64]:
         """Solve prepared inputs of shape (controls, size); return the rows, shape (rows, size).
@@ -156,47 +146,6 @@ class Evaluator:
         head = f"Evaluator({self.program!r}; {self.method}: {self.kernel.reason})"
         tested = recall(self)
         return f"{head}\n  {tested.summary}" if tested else head
-
-    @property
-    def _slopes(self) -> tuple[str, ...]:
-        names = self.asked.outputs if self.asked.slopes else ()
-        return tuple(f"d{o}_d{self.program.slope_control}" for o in names)
-
-    def _mark_divergent(
-        self, rows: dict[str, NDArray[np.float64]], at_limit: NDArray[np.bool_]
-    ) -> None:
-        if not at_limit.any():
-            return
-        for name in (*self.asked.outputs, *self._slopes):
-            diverges = at_limit & ~(np.abs(rows[name]) < _DIVERGES)
-            rows[name][diverges] = np.copysign(np.inf, rows[name][diverges])
-            if self.asked.errors:
-                rows[f"error {name}"][diverges] = np.inf
-            rows[name][at_limit & (np.abs(rows[name]) < _VANISHES)] = 0.0
-
-    def _solution(
-        self,
-        arrays: Sequence[NDArray[np.float64]],
-        rows: dict[str, NDArray[np.float64]],
-        status: NDArray[np.int8],
-        steps: NDArray[np.int32],
-    ) -> Solution:
-        program, shape = self.program, arrays[0].shape
-        grid = {name: row.reshape(shape) for name, row in rows.items()}
-        error = {n.removeprefix("error "): v for n, v in grid.items() if n.startswith("error ")}
-        return Solution(
-            name=program.name,
-            key=program.key,
-            controls=dict(zip((q.name for q in program.inputs), arrays, strict=True)),
-            outputs={o: grid[o] for o in self.asked.outputs},
-            error=error,
-            unknowns={u: grid[u] for u in program.unknowns},
-            slopes={s: grid[s] for s in self._slopes},
-            residual=grid["residual"],
-            status=status.reshape(shape),
-            steps=steps.reshape(shape),
-            program=program,
-        )
 
 
 def compile(
@@ -232,8 +181,7 @@ def compile(
     ready = freeze(model)
     asked = Asked(ready.outputs if outputs is None else tuple(outputs), errors, slopes)
     lanes = lane_program(ready, asked)
-    constants = np.array([_double(e) for _, e in ready.constants], dtype=np.float64)
-    return Evaluator(ready, asked, _kernel(lanes, method), constants)
+    return Evaluator(ready, asked, _kernel(lanes, method), constant_values(ready))
 
 
 def choose(lanes: LaneProgram) -> tuple[str, str]:
@@ -271,13 +219,3 @@ def scalar_source(program: Program, asked: Asked | None = None) -> str:
         parts.append(f"\n\n@njit(**SCALAR)\n{text}")
     wanted = asked or Asked(program.outputs)
     return "\n".join(parts) + "\n\n" + driver_source(program, wanted)
-
-
-def _double(expr: Any) -> float:
-    """Return the double nearest to an exact constant, from a ball of 20 digits."""
-    value = float(enclose(expr, 20))
-    if not np.isfinite(value):
-        raise NotConvergedError(
-            f"constant {expr}", f"its value is {value}", "check the declaration"
-        )
-    return value
