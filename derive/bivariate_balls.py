@@ -164,8 +164,8 @@ def _price(gap: arb, product: arb, low: arb, high: arb) -> arb:
     """Enclose int exp(-gap/sin^2 - product/(1 + cos)) / (2 pi) over angles in [0, pi/2]."""
     rest = arb(0)
     if low == 0 and gap > 0:
-        budget = ctx.prec * log(2) + 20 + gap / (high.sin() * high.sin())
-        low = (gap / budget).sqrt().min(high / 2).mid()
+        steep = gap / (high.sin() * high.sin())
+        low = (gap / (ctx.prec * log(2) + 20 + (1 + steep).log() + steep)).sqrt().mid()
         top = (-product / (1 + low.cos())).max(-product / 2)
         rest = arb(0.5, 0.5) * low * (top - gap / (low.sin() * low.sin())).exp()
     wide, slant = acb(gap), acb(product)
