@@ -22,6 +22,7 @@ from numeric.experiments.sampling import Simulation
 from numeric.progress import progress
 from numeric.reference import Reference, reference
 from numeric.solution import Solution
+from numeric.workers import workers
 
 OUTPUTS = ("m", "E_test", "E_train")
 
@@ -229,14 +230,16 @@ def _experiment(
     alpha = np.atleast_1d(np.asarray(controls["alpha"], dtype=float))
     inner = alpha[spread(alpha, experiment.points + 2)[1:-1]] if alpha.size > 2 else alpha
     at = {**controls, "alpha": inner}
-    simulation = simulate(
-        model,
-        **at,
-        d=experiment.d,
-        trials=experiment.trials,
-        seed=experiment.seed,
-        progress=show,
-    )
+    with workers() as pool:
+        simulation = simulate(
+            model,
+            **at,
+            d=experiment.d,
+            trials=experiment.trials,
+            seed=experiment.seed,
+            executor=pool,
+            progress=show,
+        )
     return simulation, compare(evaluator(**at), simulation)
 
 
