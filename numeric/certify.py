@@ -154,7 +154,7 @@ def certify(
         >>> system = deep_features(["erf"]).system()
         >>> proof = certify(system, 20, alpha=2, gamma=("1.5",), lam="0.1", noise="0.25")
         >>> proof["E_test"].str(20), proof.physical
-        ('0.54039292142033155189', True)
+        ('0.64215814552548093751', True)
     """
     if not 5 <= digits <= 5000:
         raise RangeError(f"digits = {digits}", "outside 5 to 5000", "choose a number in this range")

@@ -1,0 +1,136 @@
+"""Float64 enclosures: the truth lies in every interval, and planted errors are refused."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from sympy import Rational
+
+from derive.errors import NotConvergedError, NotSupportedError, UnknownNameError
+from derive.program import program
+from derive.theory.deep_features import deep_features
+from numeric.compiled import compile
+from numeric.enclosures import enclosures, interval_source
+from numeric.proof import Verdict
+from numeric.reference import reference
+
+N = 4000
+
+
+@pytest.fixture(scope="module")
+def one_layer():
+    return program(deep_features(["erf"]).system())
+
+
+@pytest.fixture(scope="module")
+def grid(one_layer):
+    """Points of ordinary and hard regimes: a tenth of them lie on an interpolation peak."""
+    rng = np.random.default_rng(5)
+    alpha, gamma = 10 ** rng.uniform(-1, 1, N), rng.uniform(0.2, 5, N)
+    alpha[: N // 10] = gamma[: N // 10]
+    lam = 10 ** rng.uniform(-6, 1, N)
+    return compile(one_layer)(alpha=alpha, gamma=(gamma,), lam=lam, noise=0.1)
+
+
+@pytest.fixture(scope="module")
+def proved(grid):
+    return enclosures(grid)
+
+
+def truth_at(system, solution, i, digits=40):
+    """Reference at the doubles of one point, as exact fractions."""
+    at = {k: Fraction(float(v.flat[i])) for k, v in solution.controls.items()}
+    at["gamma"] = (at.pop("gamma_1"),)
+    return reference(system, digits=digits, **at)
+
+
+def inside(box, name, i, value):
+    low, high = (Fraction(float(end(name)[i])) for end in (box.lower, box.upper))
+    sign, mantissa, exponent, _ = value._mpf_
+    return low <= (-1) ** sign * Fraction(int(mantissa)) * Fraction(2) ** int(exponent) <= high
+
+
+def test_nearly_every_random_point_is_proved_physical(proved):
+    assert np.mean(proved.verdict == Verdict.PHYSICAL) >= 0.999
+    assert "the physical root" in repr(proved)
+
+
+def test_truth_at_40_digits_lies_in_every_interval(one_layer, grid, proved):
+    for i in (0, 1, 2, 399, 400, 1500, 3999):  # the first ones on the peak
+        truth = truth_at(one_layer, grid, i)
+        assert all(inside(proved, name, i, value) for name, value in truth.values.items())
+
+
+def test_ordinary_points_are_narrow(proved):
+    for name in ("x_0", "x_1", "m", "E_test", "E_train"):
+        assert np.median(proved.width(name)) < 1e-13
+        assert np.nanmax(proved.width(name)) < 1e-6
+    with pytest.raises(UnknownNameError, match="there are x_0, x_1, m"):
+        proved.width("x_2")
+
+
+def test_answers_lie_within_interval_and_claimed_error(grid, proved):
+    for name in ("x_0", "x_1", "m", "E_test", "E_train"):
+        gap = np.abs(grid[name] - proved.mid[name])
+        assert np.all(gap <= grid.error[name] + proved.rad[name])
+
+
+def test_numbers_do_not_depend_on_threads_order_or_slopes(grid, proved):
+    again = enclosures(grid, threads=2)
+    np.testing.assert_array_equal(again.mid["E_test"], proved.mid["E_test"])
+    np.testing.assert_array_equal(again.rad["dE_test_dlam"], proved.rad["dE_test_dlam"])
+    few = enclosures(compile(grid.program)(alpha=2, gamma=(1.5,), lam=[0.1, 1.0], noise=0.1))
+    assert few.verdict.shape == (2,)
+
+
+def test_a_wrong_answer_is_refused(grid, proved):
+    wrong = dict(grid.unknowns)
+    wrong["x_0"] = wrong["x_0"].copy()
+    wrong["x_0"][7] *= 1.01
+    wrong["x_1"] = wrong["x_1"].copy()
+    wrong["x_1"][8] = -wrong["x_1"][8]
+    refused = enclosures(replace(grid, unknowns=wrong))
+    assert not refused.proved[[7, 8]].any()
+    assert refused.proved[9]
+    assert np.isnan(refused.mid["E_test"][7])
+    with pytest.raises(NotConvergedError, match=r"2 not proved, the first at index \(7,\)"):
+        refused.check()
+
+
+def test_the_other_root_fails_a_branch_condition():
+    """Ridge without layers: 2x^2 + x/2 - 1/2 = 0 has one negative root, a root all the same."""
+    ridge = program(deep_features([]).system())
+    solution = compile(ridge)(alpha=2.0, lam=0.5, noise=0.1)
+    negative = float(min(np.roots([2.0, 0.5, -0.5]).real))
+    other = replace(solution, unknowns={"x_0": np.array(negative)})
+    assert enclosures(solution, slopes=False).verdict == Verdict.PHYSICAL
+    assert enclosures(other, slopes=False).verdict == Verdict.NOT_PHYSICAL
+
+
+def test_a_constant_off_by_1e_12_is_seen(one_layer, grid):
+    symbol, value = one_layer.constants[0]
+    moved = ((symbol, value * (1 + Rational(1, 10**12))), *one_layer.constants[1:])
+    bad = enclosures(replace(grid, program=replace(one_layer, constants=moved)))
+    truth = truth_at(one_layer, grid, 1500)
+    assert bad.proved[1500]
+    assert not inside(bad, "E_test", 1500, truth["E_test"])
+
+
+def test_points_without_an_answer_keep_their_place(one_layer):
+    solution = compile(one_layer)(
+        alpha=2.0, gamma=(1.5,), lam=[0.1, 0.0, np.nan], noise=[[0.1], [0.2]]
+    )
+    box = enclosures(solution)
+    assert box.verdict.shape == (2, 3)
+    assert list(box.verdict[0]) == [Verdict.PHYSICAL, Verdict.NO_ANSWER, Verdict.NO_ANSWER]
+    with pytest.raises(NotSupportedError, match="has no Program"):
+        enclosures(replace(solution, program=None))
+
+
+def test_the_generated_code_is_the_same_for_other_constants_and_has_no_fast_math(one_layer):
+    source = interval_source(one_layer)
+    assert "fastmath" not in source
+    assert "0.0 if" in source
+    other = program(deep_features(["tanh"]).system())
+    assert interval_source(other) == source
