@@ -12,73 +12,78 @@ Stage: the text of the algorithm, put behind the generated blocks of a Program i
 4. Residual, errors, outputs and slopes at the result.
 """
 
-from derive.lane_phases import RESIDUAL, Asked, row_names
+from derive.lane_phases import Asked, row_names
 from derive.program import Program
+from numeric.precision import FLOAT64, Precision
 
 MAX_STEPS = 200
 POLISH_STEPS = 40
 
-_TEMPLATE = """
-@njit(**SCALAR)
+_SOLVE = """
+{decorator}
 def solve({controls}):
-    x0 = start({controls})[0] * 1.000000001
-    low = 0.0
-    high = math.inf
+    x0 = start({controls})[0] * {above}
+    low = {zero}
+    high = {infinity}
     status = 1
     steps = 0
     {zeros}
     for steps in range(1, {max_steps} + 1):
         {tail}value, slope, guard = tower({controls}, x0)
-        if not (guard > 0.0) or value < 0.0:
-            if not (value >= 0.0 or value < 0.0) and not (guard <= 0.0):
+        if not (guard > {zero}) or value < {zero}:
+            if not (value >= {zero} or value < {zero}) and not (guard <= {zero}):
                 status = 4
                 break
             low = x0
-            if high == math.inf:
-                x0 = 2.0 * x0
+            if high == {infinity}:
+                x0 = {two} * x0
                 continue
-            step = 0.5 * (low + high)
+            step = {half} * (low + high)
         else:
             high = x0
             step = x0 - value / slope
             if not (step > low):
-                step = 0.5 * (low + high)
+                step = {half} * (low + high)
         change = abs(step - x0)
         x0 = step
-        if change <= 4e-16 * x0 or high - low <= 4e-16 * high:
+        if change <= {tight} * x0 or high - low <= {tight} * high:
             status = 0
             break
-    if status == 1 and high - low <= 1e-10 * high:
+    if status == 1 and high - low <= {bracketed} * high:
         status = 0
     if status != 0:
         return status, steps, {unknowns}
     {tail}value, slope, guard = tower({controls}, x0)
     {floors}
-    last = math.inf
+    last = {infinity}
     for polish in range({polish_steps}):
         {moves} = newton({controls}, {unknowns})
-        change = 0.0
+        change = {zero}
         {updates}
-        if not (change < math.inf):
+        if not (change < {infinity}):
             return 4, steps, {unknowns}
         steps += 1
-        if change <= 2e-16 or (polish > 1 and change >= last and change < 1e-9):
+        if change <= {still} or (polish > 1 and change >= last and change < {flat}):
             break
         last = change
     return 0, steps, {unknowns}
+"""
 
-
-@njit(**SCALAR)
-def evaluate(inputs, constants, out, size, i):
-    {loads}
-    code, count, {unknowns} = solve({controls})
+_EVALUATE = """code, count, {unknowns} = solve({controls})
     {results} = report({controls}, {unknowns})
     {slopes}
     if code == 0 and not ({positive}):
         code = 3
-    if code == 0 and not (r_0 <= {residual!r}):
+    if code == 0 and not (r_0 <= {residual}):
         code = 2
-    {stores}
+    {stores}"""
+
+_RUN = """
+
+@njit(**SCALAR)
+def evaluate(inputs, constants, out, size, i):
+    {loads}
+    {body}
 
 
 @njit("void(f8[::1],f8[::1],f8[::1],i8,i8,i8)", cache=True, nogil=True, **SCALAR)
@@ -95,37 +100,88 @@ def driver_source(program: Program, asked: Asked) -> str:
     (constants,) and (rows, size) and solves the points first, ..., last - 1; the rows are those of
     ``derive.lane_phases.row_names``. It releases the interpreter lock.
     """
-    n = len(program.unknowns)
-    x = [f"x{i}" for i in range(n)]
-    c = [f"c{i}" for i in range(len(program.inputs))]
-    k = [f"k{i}" for i in range(len(program.constants))]
-    moves = [f"d{i}" for i in range(n)]
+    controls = [f"{v} = inputs[{i} * size + i]" for i, v in enumerate(control_names(program))]
+    loads = "\n    ".join([*controls, *constant_loads(program)])
+    solve = solve_source(program, FLOAT64, "@njit(**SCALAR)")
+    return solve + _RUN.format(loads=loads, body=evaluate_source(program, asked, FLOAT64, "i"))
+
+
+def control_names(program: Program) -> list[str]:
+    """Return what the driver calls the controls."""
+    return [f"c{i}" for i in range(len(program.inputs))]
+
+
+def constant_loads(program: Program) -> list[str]:
+    """Return the lines that read the constants."""
+    return [f"{v} = constants[{i}]" for i, v in enumerate(_constant_names(program))]
+
+
+def unknown_names(program: Program) -> list[str]:
+    """Return what the driver calls the unknowns."""
+    return [f"x{i}" for i in range(len(program.unknowns))]
+
+
+def arguments(program: Program) -> str:
+    """Return the names of controls and constants, which every block takes first."""
+    return ", ".join([*control_names(program), *_constant_names(program)])
+
+
+def solve_source(program: Program, precision: Precision, decorator: str) -> str:
+    """Return ``solve(controls, constants)``, which returns status, steps and unknowns."""
+    x = unknown_names(program)
+    moves = [f"d{i}" for i in range(len(x))]
     tail = "".join(f"{v}, " for v in x[1:])
-    controls = ", ".join([*c, *k])
-    places = _places(program)
-    rows = [places[name] for name in row_names(program, asked)]
-    slopes = [f"s_{i}" for i in range(2 * len(program.outputs))]
-    call = f"{_tuple(slopes)} = slopes({controls}, {', '.join(x)})"
-    return _TEMPLATE.format(
-        controls=controls,
+    number = precision.number
+    zero = number(0.0)
+    pairs = zip(x, moves, strict=True)
+    return _SOLVE.format(
+        decorator=decorator,
+        controls=arguments(program),
         unknowns=", ".join(x),
         tail=tail,
-        zeros=f"{tail}= {'0.0, ' * (n - 1)}" if n > 1 else "pass",
-        floors="\n    ".join(f"{v} = max(abs({v}), 1e-300)" for v in x),
-        moves=_tuple(moves),
-        updates="\n        ".join(_update(v, d) for v, d in zip(x, moves, strict=True)),
-        loads="\n    ".join(
-            [f"{v} = inputs[{i} * size + i]" for i, v in enumerate(c)]
-            + [f"{v} = constants[{i}]" for i, v in enumerate(k)]
-        ),
-        results=_tuple([f"r_{i}" for i in range(1 + n + 2 * len(program.outputs))]),
-        slopes=call if asked.slopes and asked.outputs else "pass",
-        positive=" and ".join(f"{v} > 0.0" for v in x),
-        stores="\n    ".join(f"out[{i} * size + i] = {v}" for i, v in enumerate(rows)),
+        zeros=f"{tail}= {f'{zero}, ' * (len(x) - 1)}" if len(x) > 1 else "pass",
+        floors="\n    ".join(f"{v} = max(abs({v}), {number(precision.tiny)})" for v in x),
+        moves=tuple_text(moves),
+        updates="\n        ".join(_update(v, d, precision) for v, d in pairs),
         max_steps=MAX_STEPS,
         polish_steps=POLISH_STEPS,
-        residual=float(RESIDUAL),
+        zero=zero,
+        half=number(0.5),
+        two=number(2.0),
+        infinity=precision.infinity,
+        **{
+            name: number(getattr(precision, name))
+            for name in ("above", "tight", "bracketed", "still", "flat")
+        },
     )
+
+
+def evaluate_source(program: Program, asked: Asked, precision: Precision, place: str) -> str:
+    """Return the lines that solve one point and store its rows at column ``place``."""
+    x, count = unknown_names(program), len(program.outputs)
+    places = _places(program)
+    rows = [places[name] for name in row_names(program, asked)]
+    slopes = [f"s_{i}" for i in range(2 * count)]
+    call = f"{tuple_text(slopes)} = slopes({arguments(program)}, {', '.join(x)})"
+    return _EVALUATE.format(
+        controls=arguments(program),
+        unknowns=", ".join(x),
+        results=tuple_text([f"r_{i}" for i in range(1 + len(x) + 2 * count)]),
+        slopes=call if asked.slopes and asked.outputs else "pass",
+        positive=positive_text(program, precision),
+        residual=precision.number(precision.residual),
+        stores="\n    ".join(f"out[{i} * size + {place}] = {v}" for i, v in enumerate(rows)),
+    )
+
+
+def positive_text(program: Program, precision: Precision) -> str:
+    """Return the condition that all unknowns are positive."""
+    zero = precision.number(0.0)
+    return " and ".join(f"{v} > {zero}" for v in unknown_names(program))
+
+
+def _constant_names(program: Program) -> list[str]:
+    return [f"k{i}" for i in range(len(program.constants))]
 
 
 def _places(program: Program) -> dict[str, str]:
@@ -141,13 +197,16 @@ def _places(program: Program) -> dict[str, str]:
     return held
 
 
-def _tuple(names: list[str]) -> str:
+def tuple_text(names: list[str]) -> str:
+    """Return names as the left side of an assignment from a tuple."""
     return ", ".join(names) + ("," if len(names) == 1 else "")
 
 
-def _update(unknown: str, move: str) -> str:
+def _update(unknown: str, move: str, precision: Precision) -> str:
     """Move one unknown, keep it positive, and record the relative change."""
+    ratio = f"abs({move}) / {unknown}"
+    floor = f"{precision.number(1e-8)} * {unknown}"
     return (
-        f"change = max(change, abs({move}) / {unknown}) if {move} == {move} else math.inf\n"
-        f"        {unknown} = max({unknown} + {move}, 1e-8 * {unknown})"
+        f"change = max(change, {ratio}) if {move} == {move} else {precision.infinity}\n"
+        f"        {unknown} = max({unknown} + {move}, {floor})"
     )
