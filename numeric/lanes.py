@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from sympy import Expr, Symbol
 
-from derive.codegen import LanePrinter
+from derive.codegen import BlockPrinter, LanePrinter
 from derive.lane_phases import AGAIN, LOOSER, MAX_STEPS, ROUNDS, LaneProgram, Phase
 from derive.program import UNIT
 
@@ -81,7 +81,7 @@ def lane_source(lanes: LaneProgram, width: int = WIDTH) -> str:
     """
     slots = {symbol: k for k, symbol in enumerate(lanes.slots())}
     names = lane_names(lanes)
-    text = _Text(LanePrinter(names), names, slots, width)
+    text = PhaseText(LanePrinter(names), names, slots, width)
     phases = {
         name: text.phase(phase, indent, lanes.on if name in ("tower", "polish", "finish") else None)
         for name, phase, indent in (
@@ -149,12 +149,12 @@ def _tolerance() -> str:
     return f"({text})"
 
 
-class _Text:
-    """Writes phases as loops over the lanes of a block."""
+class PhaseText:
+    """Writes phases as loops over the lanes of a block, through a printer of expressions."""
 
     def __init__(
         self,
-        printer: LanePrinter,
+        printer: BlockPrinter,
         names: Mapping[Symbol, str],
         slots: Mapping[Symbol, int],
         width: int,
@@ -162,21 +162,26 @@ class _Text:
         self.printer, self.names, self.slots, self.width = printer, names, slots, width
 
     def phase(self, phase: Phase, indent: int, count: Symbol | None) -> str:
-        """Write one phase; ``count`` names the lane whose sum is left in ``left``."""
+        """Write one phase as a Python loop; see ``lines``."""
+        pad = " " * indent
+        body = (f"{pad}    {line}" for line in self.lines(phase, count))
+        return "\n".join([f"{pad}for i in range({self.width}):", *body])
+
+    def lines(self, phase: Phase, count: Symbol | None) -> list[str]:
+        """Write the assignments of one lane; ``count`` names the lane summed into ``left``."""
         block = phase.block
-        body = [f"{self.names[s]} = {self._at(s)}" for s in block.inputs if s in self.slots]
+        body = [f"{self.names[s]} = {self.at(s)}" for s in block.inputs if s in self.slots]
         body += [f"{self.names[s]} = {self.printer.text(e)}" for s, e in block.lines]
         stored = self._stored(phase)
         body += [f"r{i} = {self.printer.text(e)}" for i, _, e in stored]
-        body += [f"{self._at(s)} = r{i}" for i, s, _ in stored]
-        body += [f"left += r{i}" for i, s, _ in stored if s == count]
-        pad = " " * indent
-        return "\n".join([f"{pad}for i in range({self.width}):", *(f"{pad}    {x}" for x in body)])
+        body += [f"{self.at(s)} = r{i}" for i, s, _ in stored]
+        return body + [f"left += r{i}" for i, s, _ in stored if s == count]
 
     @staticmethod
     def _stored(phase: Phase) -> Sequence[tuple[int, Symbol, Expr]]:
         pairs = zip(phase.stores, phase.block.results, strict=True)
         return [(i, s, e) for i, (s, e) in enumerate(pairs)]
 
-    def _at(self, symbol: Symbol) -> str:
+    def at(self, symbol: Symbol) -> str:
+        """Return the place of a symbol in the scratch array."""
         return f"s[{self.width * self.slots[symbol]} + i]"

@@ -1,0 +1,139 @@
+"""The lanes as C text: an oracle for speed and values in benchmarks and tests, nothing else.
+
+Stage: a ``LaneProgram`` in, C99 text out; ``build`` calls the system's compiler. The evaluators
+never use it.
+"""
+
+import ctypes
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sympy import Symbol
+
+from derive.codegen import CPrinter
+from derive.errors import NotSupportedError
+from derive.lane_phases import AGAIN, LOOSER, MAX_STEPS, ROUNDS, LaneProgram, Phase
+from numeric.lanes import PhaseText, lane_names
+
+COMPILER_FLAGS = (
+    *("-O3", "-march=native", "-std=c99", "-fPIC", "-shared", "-fopenmp", "-fno-math-errno"),
+    *("-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math", "-freciprocal-math"),
+    "-ffp-contract=fast",
+)
+"""What gcc may do; the same liberties as the other targets, and NaN stays NaN."""
+
+_TEMPLATE = """/* Generated from the program {name}; do not edit. */
+#include <math.h>
+#define UNIT {unit!r}
+#define W {width}
+typedef long long index_t;
+
+static double tolerance_of(int turn, int step) {{
+    if (turn > 0) return {again};
+    {tolerances}
+    return {last};
+}}
+
+void run(const double *restrict inputs, const double *restrict constants, double *restrict out,
+         index_t size, index_t first, index_t last) {{
+{call}
+    #pragma omp parallel for schedule(static)
+    for (index_t block = first; block < last; ++block) {{
+        double s[{scratch}] __attribute__((aligned(64)));
+        const index_t base = block * W;
+        for (int j = 0; j < {controls}; ++j)
+            for (int i = 0; i < W; ++i) s[j * W + i] = inputs[j * size + base + i];
+{setup}
+        for (int step = 0; step < {max_steps}; ++step) {{
+            double left = 0.0;
+{tower}
+            if (left == 0.0) break;
+        }}
+{between}
+        for (int turn = 0; turn < {rounds}; ++turn) {{
+            double left = 0.0;
+            for (int step = 0; step < (turn ? {again_steps} : {polish_steps}); ++step) {{
+                const double tolerance = tolerance_of(turn, step);
+                left = 0.0;
+{polish}
+                if (left == 0.0) break;
+            }}
+            left = 0.0;
+{finish}
+            if (left == 0.0) break;
+        }}
+        for (int j = 0; j < {rows}; ++j)
+            for (int i = 0; i < W; ++i) out[j * size + base + i] = s[{row_start} + j * W + i];
+    }}
+}}
+"""
+
+
+def c_source(lanes: LaneProgram, width: int = 32) -> str:
+    """Return C text of ``run`` with the arguments of ``numeric.lanes``."""
+    slots = {symbol: k for k, symbol in enumerate(lanes.slots())}
+    names = lane_names(lanes)
+    text = PhaseText(CPrinter(names), names, slots, width)
+    constants = [s for s, _ in lanes.program.constants]
+    call = [f"    const double {names[s]} = constants[{i}];" for i, s in enumerate(constants)]
+    call += [f"    const double {names[s]} = {text.printer.text(e)};" for s, e in lanes.call]
+    phases = dict(zip(("setup", "tower", "between", "polish", "finish"), lanes.phases, strict=True))
+    counted = ("tower", "polish", "finish")
+    loops = {n: _loop(text, p, lanes.on if n in counted else None) for n, p in phases.items()}
+    return _TEMPLATE.format(
+        name=lanes.program.name,
+        unit=2.0**-53,
+        width=width,
+        again=float(AGAIN[1]),
+        again_steps=AGAIN[0],
+        tolerances="\n    ".join(f"if (step < {n}) return {float(t)!r};" for n, t in LOOSER[:-1]),
+        last=float(LOOSER[-1][1]),
+        call="\n".join(call),
+        scratch=width * len(slots),
+        controls=len(lanes.program.inputs),
+        max_steps=MAX_STEPS,
+        rounds=ROUNDS,
+        polish_steps=LOOSER[-1][0],
+        rows=len(lanes.rows),
+        row_start=width * slots[lanes.finish.stores[0]],
+        **loops,
+    )
+
+
+def _loop(text: PhaseText, phase: Phase, on: Symbol | None) -> str:
+    """Write one phase; lanes that are on are counted in a loop of their own, which gcc needs."""
+    body = [
+        f"            {line};" if line.startswith("s[") else f"            double {line};"
+        for line in text.lines(phase, None)
+    ]
+    head = "        for (int i = 0; i < W; ++i) {"
+    count = f"        for (int i = 0; i < W; ++i) left += {text.at(on)};" if on else ""
+    return "\n".join([head, *body, "        }", count])
+
+
+def build(source: str, folder: Path, compiler: str = "gcc") -> Callable[..., None]:
+    """Compile C text into ``folder`` and return its ``run`` on contiguous float64 arrays.
+
+    Raises:
+        NotSupportedError: if there is no such compiler, or it refuses the text.
+    """
+    found = shutil.which(compiler)
+    if found is None:
+        raise NotSupportedError(f"C through {compiler}", "no such program", "install a C compiler")
+    text, library = folder / "lanes.c", folder / "lanes.so"
+    text.write_text(source, encoding="utf-8")
+    command = [found, *COMPILER_FLAGS, str(text), "-o", str(library), "-lm"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise NotSupportedError("compile C", done.stderr.strip()[:200], "report the program")
+    function = ctypes.CDLL(str(library)).run
+    function.restype = None
+    function.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_longlong] * 3
+
+    def run(inputs: Any, constants: Any, out: Any, size: int, first: int, last: int) -> None:
+        function(inputs.ctypes.data, constants.ctypes.data, out.ctypes.data, size, first, last)
+
+    return run
