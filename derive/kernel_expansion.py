@@ -16,12 +16,14 @@ from flint import arb
 from sympy import Expr, Symbol, sqrt, sympify
 
 from derive.ball_program import Evaluation, working_precision
+from derive.balls import Ball
 from derive.errors import NotIntegrableError, RangeError
 from derive.exact import exact_number
 from derive.hermite_balls import hermite_balls
 from derive.kink_kernel import Kink, find_kinks
 from derive.kinks import Piece, pieces
 from derive.parity import parity
+from derive.symbols import z
 
 _PRECISION = 200
 _SPLIT_DEGREES = ((64, 6), (128, 9), (256, 12), (512, 15))
@@ -103,6 +105,33 @@ def side(s: Any, mean: Any, variance: Any, variable: Symbol) -> Side:
         standard: Expr = expr.xreplace({variable: m + sqrt(r) * variable})
         parts = pieces(standard, variable, evaluation)
     return Side(parts, parity(standard, variable), second_moment(parts, variable, 64), variable)
+
+
+def hermite_spectrum(
+    s: Any, order: int, mean: Any = 0, variance: Any = 1, *, bits: int = 80, variable: Symbol = z
+) -> tuple[Ball, ...]:
+    """Return the normalised Hermite coefficients c_k = mu_k/sqrt(k!), k = 0..order.
+
+    Their squares sum to E s^2.
+
+    Args:
+        s: expression in the variable, without parameters.
+        order: largest k.
+        mean: mean of the normal law.
+        variance: its variance, positive.
+        bits: absolute accuracy 2^-bits in units of sqrt(E s^2).
+        variable: the argument of s.
+
+    Accuracy: proved; zeros by parity are exact.
+
+    Example:
+        >>> from sympy import tanh
+        >>> [c.str(6) for c in hermite_spectrum(tanh(z), 3)]
+        ['0', '0.605706', '0', '-0.148437']
+    """
+    f = side(s, mean, variance, variable)
+    found = _expand(f.parts, variable, order, _bits(Fraction(1, 2**bits), f, f, 1), f.parity)
+    return tuple(Ball(Fraction(0)) if c.is_zero() else Ball.from_arb(c) for c in found.coefficients)
 
 
 def second_moment(parts: tuple[Piece, ...], variable: Symbol, bits: int) -> arb:
