@@ -124,6 +124,20 @@ JACOT_2018 = Source(
     2018,
     "arXiv:1806.07572",
 )
+BELINSCHI_2007 = Source(
+    "belinschi2007",
+    "Belinschi, Serban T. and Bercovici, Hari",
+    "A new approach to subordination results in free probability",
+    2007,
+    "Journal d'Analyse Math{\\'e}matique 101",
+)
+SILVERSTEIN_1995 = Source(
+    "silverstein1995",
+    "Silverstein, Jack W. and Choi, Sang-Il",
+    "Analysis of the limiting spectral distribution of large dimensional random matrices",
+    1995,
+    "Journal of Multivariate Analysis 54(2)",
+)
 
 
 def cite(sources: Iterable[Source]) -> str:
