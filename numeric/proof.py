@@ -115,21 +115,27 @@ class Engine:
         self, controls: Mapping[str, Fraction | Expr], start: Sequence[float], digits: int
     ) -> PointProof:
         """Prove the root near ``start`` at exact controls, to ``digits`` significant digits."""
-        wanted = math.ceil(digits * _LOG2_10) + 2
-        bits, best = wanted + _GUARD_BITS, None
-        for _ in range(_RAISES):
-            with working_precision(bits):
+        wanted, best = math.ceil(digits * _LOG2_10) + 2, None
+        with working_precision(wanted + _GUARD_BITS):
+            for _ in range(_RAISES):
+                bits = ctx.prec = wanted + _GUARD_BITS
                 values = self._values(controls, bits)
                 found = self._root(values, start, bits, wanted)
                 if found is not None:
                     best = self._proof(values, found, controls)
                     if best.digits >= digits:
                         return best
-            bits *= 2
+                wanted = 2 * wanted if found is None else wanted + self._lacking(best, digits)
         if best is not None:
             return best
         reason = "the interval Newton step does not map the box into itself"
         return PointProof(Verdict.NOT_PROVED, reason, controls)
+
+    @staticmethod
+    def _lacking(best: PointProof | None, digits: int) -> int:
+        """Return how many more bits are needed, with a margin."""
+        reached = best.digits if best is not None else 0
+        return math.ceil(1.2 * (digits - reached) * _LOG2_10) + _GUARD_BITS
 
     def _values(self, controls: Mapping[str, Fraction | Expr], bits: int) -> list[arb]:
         """Return the balls of controls and constants at the current precision."""
@@ -154,12 +160,13 @@ class Engine:
             m = [(v + d).mid() for v, d in zip(m, newton(*values, *m), strict=True)]
             known *= 2
         ctx.prec = bits
-        spread = arb(0, arb(2) ** (6 - known))
+        size = arb(2) ** (6 - known)
+        one = arb(1, size)
         for _ in range(_TRIES):
-            box = [v + v * spread for v in m]
-            step = inclusion(*values, *box, *m)
+            step = inclusion(*values, *(v * one for v in m), *m)
+            inside = all(abs(d) < abs(v) * size for d, v in zip(step, m, strict=True))
             moved = [v + d for v, d in zip(m, step, strict=True)]
-            if all(b.contains_interior(v) for b, v in zip(box, moved, strict=True)):
+            if inside:
                 return moved
             m = [v.mid() for v in moved]
             if not all(v.is_finite() for v in m):
@@ -211,7 +218,7 @@ def _doubts(program: Program) -> tuple[str, ...]:
 
 def _number(value: Fraction | Expr, bits: int) -> arb:
     if isinstance(value, Fraction):
-        return arb(fmpq(value.numerator, value.denominator))
+        return arb(value.numerator) / value.denominator
     return enclose(value, math.ceil((bits + 8) / _LOG2_10)).arb()
 
 
