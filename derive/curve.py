@@ -233,7 +233,7 @@ def value_of(
             return lift(e)
         raise NotSupportedError("a curve", f"{e} is not rational", "use rational laws")
 
-    return walk(sympify(expr))
+    return walk(sympify(expr, strict=True))
 
 
 def _point_sum(e: PointSum, u: Any, lift: Lift, tables: tuple[tuple[Expr, ...], ...]) -> Any:

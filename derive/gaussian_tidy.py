@@ -72,7 +72,7 @@ def _parts(special: Expr) -> Iterable[tuple[bool, Expr, Expr]]:
     flip_x, flip_y = (-1 if part.could_extract_minus_sign() else 1 for part in (x, y))
     x, y = flip_x * x, flip_y * y
     if x == 0:
-        yield False, sympify(flip_y), erfi(y)
+        yield False, sympify(flip_y, strict=True), erfi(y)
         return
     above, below = erf(x + I * y), erf(x - I * y)
     yield True, Rational(flip_x, 2), above + below

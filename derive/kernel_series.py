@@ -33,7 +33,7 @@ from derive.rewrite import Log, Step
 from derive.symbols import z
 from derive.value import Kind
 
-_ORDERS = (48, 96, 192, 384, 768)
+_FIRST_ORDER = 48
 _PRECISION = 256
 _LARGEST = 8192
 _ROUNDING = Fraction(2**16 + 1, 2**16)
@@ -79,7 +79,10 @@ class KernelSeries:
 
     @property
     def error(self) -> float:
-        """The certified absolute error on -1 <= rho <= 1, rounded up."""
+        """The certified absolute error on -1 <= rho <= 1.
+
+        Accuracy: rounded up, so that it stays a bound.
+        """
         return math.nextafter(float(self.accuracy * self.scale), math.inf)
 
     @cached_property
@@ -225,13 +228,16 @@ def kernel_series(
     g = f if same else side(s if t is None else t, means[1], variances[1], variable)
     goal = Fraction(accuracy)
     best: KernelSeries | None = None
-    for order in (*(k for k in _ORDERS if k < limit), limit):
-        found = _attempt(f, g, order, goal)
+    order = min(_FIRST_ORDER, limit)
+    while True:
+        found, following = _attempt(f, g, order, goal)
         if best is None or found.accuracy < best.accuracy:
             best = found
         if best.accuracy <= goal:
             return best
-    assert best is not None, "there is always one order"
+        if order >= limit:
+            break
+        order = min(limit, following)
     note = (
         f"{best.reason}; {accuracy:.0e} would need powers beyond {limit}, "
         f"certified is {float(best.accuracy):.1e}"
@@ -239,8 +245,8 @@ def kernel_series(
     return replace(best, reason=note)
 
 
-def _attempt(f: Side, g: Side, order: int, goal: Fraction) -> KernelSeries:
-    """Return the series of one order, with whatever accuracy it has."""
+def _attempt(f: Side, g: Side, order: int, goal: Fraction) -> tuple[KernelSeries, int]:
+    """Return the series of one order, with whatever accuracy it has, and the order to try next."""
     terms, slow = None, ""
     if f.has_kinks and g.has_kinks:
         terms = split(f, g, order, goal)
@@ -255,7 +261,7 @@ def _attempt(f: Side, g: Side, order: int, goal: Fraction) -> KernelSeries:
         count = sum(len(part) for part in terms.kinks)
         log = log.then(Step("take off the first jumps", f"{count} kinks", PRICE_1958))
     log = log.then(Step("bound the tail by the missing second moments", f"{float(errors[n]):.1e}"))
-    return KernelSeries(
+    found = KernelSeries(
         tuple(_as_ball(x) for x in terms.products[: n + 1]),
         _above(terms.tails[n]),
         scale,
@@ -264,6 +270,17 @@ def _attempt(f: Side, g: Side, order: int, goal: Fraction) -> KernelSeries:
         terms.kinks,
         log,
     )
+    return found, _following(errors, float(goal * scale))
+
+
+def _following(errors: list[Fraction], goal: float) -> int:
+    """Extrapolate the errors, which fall like exp(-b sqrt(n)) for analytic functions."""
+    last = len(errors) - 1
+    first = last // 2
+    half, full = math.log(errors[first]), math.log(errors[last])
+    rate = max(half - full, 1e-3) / (math.sqrt(last) - math.sqrt(first))
+    wanted = (math.sqrt(last) + max(0.0, full - math.log(goal)) / rate) ** 2
+    return round(min(max(1.06 * wanted + 8, 1.4 * last), 4.0 * last)) + 1
 
 
 def _errors(terms: Terms) -> list[Fraction]:

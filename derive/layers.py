@@ -346,13 +346,6 @@ def kernel_system(chain: Chain) -> System:
     signal = chain.teacher.signal * k[chain.teacher.level] * h[chain.teacher.level]
     power = _line(lines, "power", r"\Phi", signal + noise + chain.teacher.hidden)
     F = _line(lines, "F", "F", power / k[-1])
-    log = chain.log.then(
-        Step(
-            "compose the layer maps",
-            "(lambda, g, C) -> (lambda, g, C)",
-            SCHRODER_2023.at("Thm. 3.3"),
-        )
-    ).then(Step("rewrite with 1 - h_l = lambda_l g_l and C_l = k_0/k_l", "k_l = 1/g_l", THIS))
     start = _majorant(chain)
     start = Start(start.lines, start.value * scale, "an upper bound of k_0 = alpha x_0/gamma_0")
     system = System(
@@ -368,9 +361,17 @@ def kernel_system(chain: Chain) -> System:
         groups=dict(chain.groups),
         assumptions=chain.assumptions,
         uniqueness=_UNIQUE,
-        log=log,
+        log=_kernel_log(chain),
     )
     system, slope = system.differentiate(
         "F", "lam", F, SCHRODER_2024.at("eq. (9), data-kernel form")
     )
     return system.with_outputs(E_test=-slope * k[-1] ** 2, E_train=-slope * lam**2)
+
+
+def _kernel_log(chain: Chain) -> Log:
+    composed = Step(
+        "compose the layer maps", "(lambda, g, C) -> (lambda, g, C)", SCHRODER_2023.at("Thm. 3.3")
+    )
+    rewritten = "rewrite with 1 - h_l = lambda_l g_l and C_l = k_0/k_l"
+    return chain.log.then(composed).then(Step(rewritten, "k_l = 1/g_l", THIS))

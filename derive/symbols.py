@@ -104,6 +104,8 @@ class Quantity(Symbol):
 
         Raises:
             RangeError: naming the quantity, the value and the range.
+
+        Accuracy: the value itself, unchanged.
         """
         if not self.contains(value):
             raise RangeError(f"{self.name} = {value}", "out of range", f"give {self.range_text()}")

@@ -158,4 +158,4 @@ def _at(chosen: Kernel, c: arb) -> arb:
     if c == 1:
         return Evaluation(_BITS)(value.expr.subs(correlation, 1))
     point = CertifiedNumber("c", lambda evaluate, prec: c)
-    return Evaluation(_BITS)(sympify(value.expr).subs(correlation, point))
+    return Evaluation(_BITS)(sympify(value.expr, strict=True).subs(correlation, point))

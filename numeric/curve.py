@@ -285,6 +285,8 @@ def read_number(text: str, what: str) -> float:
 
     Raises:
         RangeError: naming what was asked and what was found.
+
+    Accuracy: the double nearest to the text.
     """
     try:
         value = float(text)

@@ -68,7 +68,7 @@ def test_derivation_runs_quickly_and_writes_into_its_own_folder_only(script):
 def test_every_derivation_has_notes_with_the_listed_sections(script):
     notes = (script.parent / "NOTES.md").read_text()
     for heading in ("Claim", "Assumptions", "Sources", "Errata", "Worked algebra", "The figure"):
-        assert re.search(rf"^## {heading}", notes, flags=re.MULTILINE), heading
+        assert re.search(rf"^## {heading}", notes, flags=re.MULTILINE), f"no section {heading}"
 
 
 def test_notes_hold_every_row_of_the_figure(noted):
