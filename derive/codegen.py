@@ -18,6 +18,7 @@ from sympy.printing.codeprinter import CodePrinter
 from sympy.printing.precedence import precedence
 
 from derive.block import Block
+from derive.coupled import CoupledProgram
 from derive.errors import NotSupportedError
 from derive.program import UNIT, Program
 
@@ -203,7 +204,7 @@ class MpmathPrinter(BlockPrinter):
         return text if denominator == 1 else f"({text}/{denominator})"
 
 
-def rename(program: Program) -> dict[Symbol, str]:
+def rename(program: Program | CoupledProgram) -> dict[Symbol, str]:
     """Return target names for all symbols of a program; each name is used once."""
     names: dict[Symbol, str] = {UNIT: "UNIT"}
     names |= {q: f"c_{q.name}" for q in program.inputs}
@@ -228,6 +229,18 @@ def function(name: str, block: Block, printer: BlockPrinter) -> str:
     lines += [f"    {printer.names[s]} = {printer.doprint(e)}" for s, e in block.lines]
     results = ", ".join(printer.doprint(e) for e in block.results)
     return "\n".join([*lines, f"    return ({results},)"])
+
+
+def array_function(head: str, block: Block, printer: BlockPrinter, stores: list[str]) -> str:
+    """Print a block as a function that writes its results to places, such as ``out[3]``.
+
+    Inputs that live in arrays are named so by the printer: ``names[symbol] = "c[0]"``.
+    """
+    lines = [f"def {head}:"]
+    lines += [f"    {printer.names[s]} = {printer.doprint(e)}" for s, e in block.lines]
+    results = zip(stores, block.results, strict=True)
+    lines += [f"    {place} = {printer.doprint(e)}" for place, e in results]
+    return "\n".join(lines if stores else [*lines, "    pass"])
 
 
 def module_source(program: Program, printer_type: type[BlockPrinter]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from derive.averaged_pencil import TAU, AveragedPencil
 from derive.block import Line, chain, forward, fresh
+from derive.coupled import CoupledProgram, coupled_program
 from derive.covariance_map import matching
 from derive.dyson_core import Core, core_of
 from derive.errors import NotClosedError, ShapeError, UnknownNameError
@@ -105,6 +106,50 @@ class DysonEquations:
             definitions=final.definitions,
             assumptions=self.assumptions,
             log=self.log,
+        )
+
+    def program(self, slope_control: str | None = None, name: str = "dyson") -> CoupledProgram:
+        """Return the equations as a program for compiled evaluators and references.
+
+        Args:
+            slope_control: control in which the outputs are differentiated; by default ``lam`` if
+                there is one.
+            name: an identifier.
+
+        Raises:
+            UnknownNameError: for a control that does not exist.
+            NotSupportedError: for continuous spectral measures, and equations that are not real.
+        """
+        return coupled_program(self, name, slope_control)
+
+    def in_terms_of(self, values: Mapping[Quantity, object]) -> "DysonEquations":
+        """Return the equations with controls or dimensions replaced, such as by ratios.
+
+        Traces depend on dimensions through ratios only, so one of them may be set to 1. The
+        declaration, which experiments read, keeps its dimensions.
+
+        Example:
+            >>> from derive.matrices import dims, eye, gaussian, ntrace
+            >>> from derive.symbols import control
+            >>> n, d = dims("n d")
+            >>> lam, X = control("lam", positive=True), gaussian("X", d, n, 1/n)
+            >>> found = equations(ntrace((X*X.T + lam*eye(d)).inv()))
+            >>> ratio = control("ratio", positive=True)
+            >>> found.in_terms_of({d: ratio, n: 1}).controls
+            (lam, ratio)
+        """
+        known = {c.name: c for c in self.controls}
+        for old in values:
+            if old not in known.values():
+                found = f"the controls are {', '.join(known)}"
+                raise UnknownNameError(f"control {old}", found, "use one of them")
+        new: dict[Symbol, Expr] = {old: scalar(value) for old, value in values.items()}
+        return replace(
+            self,
+            equations=tuple(Equation(e.lhs, e.rhs.xreplace(new)) for e in self.equations),
+            definitions=tuple((s, e.xreplace(new)) for s, e in self.definitions),
+            outputs={name: e.xreplace(new) for name, e in self.outputs.items()},
+            start=tuple(e.xreplace(new) for e in self.start),
         )
 
     def output(self, name: str) -> Expr:

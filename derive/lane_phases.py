@@ -26,6 +26,7 @@ from sympy import Abs, Add, And, Expr, Function, Integer, Max, Or, Piecewise, Po
 from sympy.logic.boolalg import Boolean
 
 from derive.block import Block, Line, fresh, symbols_of
+from derive.coupled import AnyProgram
 from derive.errors import UnknownNameError
 from derive.lower import Lowering
 from derive.program import UNIT, Program
@@ -154,7 +155,7 @@ def lane_program(program: Program, asked: Asked | None = None) -> LaneProgram:
     return _Phases(program, chosen).build()
 
 
-def row_names(program: Program, asked: Asked) -> tuple[str, ...]:
+def row_names(program: AnyProgram, asked: Asked) -> tuple[str, ...]:
     """Return the names of the rows of a result, in the order of ``finish``."""
     slopes = [f"d{o}_d{program.slope_control}" for o in asked.outputs] if asked.slopes else []
     errors = [f"error {n}" for n in (*program.unknowns, *asked.outputs)] if asked.errors else []

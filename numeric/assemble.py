@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derive.balls import enclose
+from derive.coupled import AnyProgram
 from derive.errors import NotConvergedError
 from derive.lane_phases import Asked, row_names
-from derive.program import Program
 from numeric.solution import Solution, Status
 
 _DIVERGES = 1e8
@@ -22,7 +22,7 @@ _VANISHES = 1e-20
 
 
 def assemble(
-    program: Program,
+    program: AnyProgram,
     asked: Asked,
     arrays: Sequence[NDArray[np.float64]],
     out: NDArray[np.float64],
@@ -67,7 +67,7 @@ def assemble(
     )
 
 
-def constant_values(program: Program) -> NDArray[np.float64]:
+def constant_values(program: AnyProgram) -> NDArray[np.float64]:
     """Return the constants of a program as doubles, each nearest to its exact value.
 
     Raises:
@@ -87,13 +87,13 @@ def _double(expr: Any) -> float:
     return value
 
 
-def _slopes(program: Program, asked: Asked) -> tuple[str, ...]:
+def _slopes(program: AnyProgram, asked: Asked) -> tuple[str, ...]:
     names = asked.outputs if asked.slopes else ()
     return tuple(f"d{o}_d{program.slope_control}" for o in names)
 
 
 def _mark_divergent(
-    program: Program,
+    program: AnyProgram,
     asked: Asked,
     rows: Mapping[str, NDArray[np.float64]],
     at_limit: NDArray[np.bool_],

@@ -1,6 +1,6 @@
 """Programs to machine code: compile, broadcast, solve.
 
-Stage: a System or Program in, an ``Evaluator`` out; calling it returns a ``Solution``. Three
+Stage: a System or Program in, an ``Evaluator`` out; calling it returns a ``Solution``. Four
 methods share one interface and one cache; the choice is made by ``choose`` and can be forced:
 
 =========  =========================================================================================
@@ -9,24 +9,28 @@ method     what it is
 llvm       lanes, printed as vector LLVM IR: compiles in a fraction of a second (``vector_ir``)
 lanes      lanes, printed as Numba source (``lanes``)
 scalar     one point at a time, any special function (``newton``)
+path       coupled systems: continuation from an explicit start (``continuation``)
 =========  =========================================================================================
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from derive.codegen import ScalarPrinter, module_source
-from derive.errors import UnknownNameError
+from derive.coupled import AnyProgram, CoupledDeclaration, CoupledProgram, frozen, is_coupled
+from derive.errors import NotSupportedError, UnknownNameError
 from derive.lane_phases import Asked, LaneProgram, lane_program, row_names
 from derive.program import Declaration, Program
 from derive.program import program as freeze
 from derive.system import System
 from numeric.assemble import assemble, constant_values
 from numeric.cache import load
+from numeric.continuation import WIDTH as PATH_WIDTH
+from numeric.continuation import continuation_source
 from numeric.controls import broadcast_controls, padded_inputs
 from numeric.lanes import FLAGS, WIDTH, lane_source
 from numeric.newton import driver_source
@@ -86,7 +90,7 @@ class Evaluator:
         constants: the constants of the program as doubles, each nearest to its exact value.
     """
 
-    program: Program
+    program: AnyProgram
     asked: Asked
     kernel: Kernel
     constants: NDArray[np.float64]
@@ -98,7 +102,7 @@ class Evaluator:
 
     @property
     def method(self) -> str:
-        """How points are solved: "llvm", "lanes" or "scalar"."""
+        """How points are solved: "llvm", "lanes", "scalar" or "path"."""
         return self.kernel.method
 
     def __call__(self, *, threads: int | None = None, **controls: Any) -> Solution:
@@ -149,7 +153,7 @@ class Evaluator:
 
 
 def compile(
-    model: System | Program | Declaration,
+    model: System | Program | Declaration | CoupledProgram | CoupledDeclaration,
     *,
     outputs: Sequence[str] | None = None,
     errors: bool = True,
@@ -161,14 +165,15 @@ def compile(
     The machine code is cached on disk under the content of the generated source.
 
     Args:
-        model: a triangular System, its Program, or a declaration that has one.
+        model: a triangular System, its Program, a declaration that has one, or coupled equations
+            (``derive.dyson.equations``) or their program.
         outputs: which outputs to compute; all by default, none leaves the unknowns.
         errors: whether to bound the errors of unknowns and outputs; the residual always is there.
         slopes: whether to differentiate the outputs in the slope control.
-        method: one of ``METHODS``; "auto" lets ``choose`` decide.
+        method: one of ``METHODS``; "auto" lets ``choose`` decide. Coupled equations have one.
 
     Raises:
-        NotSupportedError: for systems that are not triangular, or a method that does not fit.
+        NotSupportedError: for coupled systems without a path, or a method that does not fit.
         UnknownNameError: for an output or a method that does not exist.
 
     Example:
@@ -178,10 +183,30 @@ def compile(
         >>> solution.converged, round(float(solution.E_test), 6)
         (True, 0.642158)
     """
-    ready = freeze(model)
+    if is_coupled(model):
+        return _coupled(frozen(cast(Any, model)), outputs, errors, slopes, method)
+    ready = freeze(cast(Any, model))
     asked = Asked(ready.outputs if outputs is None else tuple(outputs), errors, slopes)
     lanes = lane_program(ready, asked)
     return Evaluator(ready, asked, _kernel(lanes, method), constant_values(ready))
+
+
+def _coupled(
+    program: CoupledProgram, outputs: Sequence[str] | None, errors: bool, slopes: bool, method: str
+) -> Evaluator:
+    if method not in ("path", "auto"):
+        found = "its equations are coupled"
+        raise NotSupportedError(f"method {method!r} for {program.name}", found, 'use "auto"')
+    names = program.outputs if outputs is None else tuple(outputs)
+    unknown = [name for name in names if name not in program.outputs]
+    if unknown:
+        known = ", ".join(program.outputs)
+        raise UnknownNameError(f"output {unknown[0]!r}", f"the outputs are {known}", "use one")
+    asked = Asked(names, errors, slopes and bool(program.slope_control))
+    source = continuation_source(program, asked)
+    reason = "coupled equations, followed from their explicit start"
+    kernel = Kernel("path", reason, source, load(source).run, PATH_WIDTH)
+    return Evaluator(program, asked, kernel, np.empty(0))
 
 
 def choose(lanes: LaneProgram) -> tuple[str, str]:

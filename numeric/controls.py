@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from derive.coupled import AnyProgram
 from derive.errors import RangeError, ShapeError, UnknownNameError
-from derive.program import Program
 from derive.symbols import Quantity
 
 LIMIT = 1e-20
 """A slope control that is exactly zero is taken here: the limit from above."""
 
 
-def broadcast_controls(program: Program, controls: Mapping[str, Any]) -> list[NDArray[np.float64]]:
+def broadcast_controls(
+    program: AnyProgram, controls: Mapping[str, Any]
+) -> list[NDArray[np.float64]]:
     """Check controls against a program and broadcast them; one array per input, in order.
 
     Raises:
@@ -44,7 +46,7 @@ def broadcast_controls(program: Program, controls: Mapping[str, Any]) -> list[ND
         ) from error
 
 
-def ungroup(program: Program, controls: Mapping[str, Any]) -> dict[str, Any]:
+def ungroup(program: AnyProgram, controls: Mapping[str, Any]) -> dict[str, Any]:
     """Return controls by their single names, groups split.
 
     Raises:
@@ -85,7 +87,7 @@ def ungroup(program: Program, controls: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def padded_inputs(
-    program: Program, arrays: list[NDArray[np.float64]], width: int
+    program: AnyProgram, arrays: list[NDArray[np.float64]], width: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return inputs as (controls, size), size a multiple of ``width``, and which points are limits.
 

@@ -8,19 +8,27 @@ Nothing of the float64 path is used, except the printed structure of the equatio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import CodeType
-from typing import Any
+from typing import Any, cast
 
 import mpmath
 
 from derive.balls import enclose
 from derive.block import Block
 from derive.codegen import MpmathPrinter, function, rename
+from derive.coupled import (
+    AnyProgram,
+    CoupledDeclaration,
+    CoupledProgram,
+    frozen,
+    is_coupled,
+)
 from derive.errors import NotConvergedError, RangeError
 from derive.exact import exact_number
 from derive.program import Declaration, Program
 from derive.program import program as freeze
 from derive.system import System
 from numeric.controls import ungroup
+from numeric.reference_path import solve_along_path
 
 _MAX_STEPS = 2000
 _CODE: dict[str, CodeType] = {}
@@ -60,12 +68,15 @@ class Reference:
 
 
 def reference(
-    model: System | Program | Declaration, digits: int = 30, **controls: Any
+    model: System | Program | Declaration | CoupledProgram | CoupledDeclaration,
+    digits: int = 30,
+    **controls: Any,
 ) -> Reference:
     """Solve one point to ``digits`` significant digits.
 
     Args:
-        model: a triangular System, its Program, or a declaration that has one.
+        model: a triangular System, its Program, a declaration that has one, or coupled equations
+            (``derive.dyson.equations``) or their program.
         digits: digits wanted, 5 to 1000.
         **controls: one number per control; text and floats are read as written ("0.1" and 0.1 are
             one tenth), rationals are exact.
@@ -79,14 +90,14 @@ def reference(
     """
     if not 5 <= digits <= 1000:
         raise RangeError(f"digits = {digits}", "outside 5 to 1000", "choose a number in this range")
-    ready = freeze(model)
+    ready: AnyProgram = frozen(cast(Any, model)) if is_coupled(model) else freeze(cast(Any, model))
     exact = {n: exact_number(v) for n, v in ungroup(ready, controls).items()}
     for quantity in ready.inputs:
         quantity.check(float(exact[quantity.name]))
     guard = 15
     for _ in range(4):
-        first = _solve(ready, exact, digits + guard, digits)
-        second = _solve(ready, exact, digits + 2 * guard, digits)
+        first = _solve_any(ready, exact, digits + guard, near=0.2)
+        second = _solve_any(ready, exact, digits + 2 * guard, near=0.05)
         if all(_agree(first[n], second[n], digits) for n in second):
             return Reference(digits, exact, second)
         guard *= 2
@@ -97,13 +108,25 @@ def reference(
     )
 
 
+def _solve_any(
+    program: AnyProgram, controls: Mapping[str, Any], dps: int, near: float
+) -> dict[str, Any]:
+    """Solve at one precision; ``near`` bounds the steps along a path, where there is one."""
+    if isinstance(program, Program):
+        return _solve(program, controls, dps)
+    mp = mpmath.mp.clone()
+    mp.dps = dps
+    values = {q.name: _mpf(mp, controls[q.name]) for q in program.inputs}
+    return solve_along_path(program, values, mp, near)
+
+
 def _agree(a: Any, b: Any, digits: int) -> bool:
     if mpmath.isinf(b):
         return bool(a == b)
     return bool(abs(a - b) <= abs(b) * mpmath.mpf(10) ** (-digits))
 
 
-def _solve(program: Program, controls: Mapping[str, Any], dps: int, digits: int) -> dict[str, Any]:
+def _solve(program: Program, controls: Mapping[str, Any], dps: int) -> dict[str, Any]:
     mp = mpmath.mp.clone()
     mp.dps = dps
     blocks = _namespace(program, mp)

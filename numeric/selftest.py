@@ -18,7 +18,8 @@ import numpy as np
 from flint import arb
 from numpy.typing import NDArray
 
-from derive.errors import RangeError, UnknownNameError
+from derive.coupled import AnyProgram
+from derive.errors import NotSupportedError, RangeError, UnknownNameError
 from derive.program import Program
 from derive.symbols import Quantity
 from numeric.cache import content_key, read_bytes, write_bytes
@@ -37,7 +38,7 @@ class Compiled(Protocol):
     """What a self-test needs of an evaluator."""
 
     @property
-    def program(self) -> Program:
+    def program(self) -> AnyProgram:
         """The program behind it."""
 
     @property
@@ -173,6 +174,12 @@ def self_test(
         asked = f"self-test with {points} points, {digits} digits"
         raise RangeError(asked, "out of range", "give points >= 1 and 20 <= digits <= 1000")
     program = evaluator.program
+    if not isinstance(program, Program):
+        raise NotSupportedError(
+            f"a self-test of {program.name}",
+            "its equations are coupled, and no proof of their branch is known",
+            "compare points with numeric.reference",
+        )
     drawn = draw(program, points, seed, ranges or {})
     solution = evaluator(**_grouped(program, drawn))
     result = _compare(program, drawn, solution, digits, seed)
@@ -195,7 +202,7 @@ def recall(evaluator: Compiled) -> SelfTest | None:
         return None
 
 
-def _file(program: Program) -> str:
+def _file(program: AnyProgram) -> str:
     return f"selftest-{program.key}.json"
 
 

@@ -11,8 +11,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from derive.coupled import AnyProgram
 from derive.errors import NotConvergedError, UnknownNameError
-from derive.program import Program
 
 Array = NDArray[np.float64]
 
@@ -26,6 +26,8 @@ class Status(IntEnum):
     LEFT_RANGE = 3
     NONFINITE = 4
     BAD_INPUT = 5
+    BRANCH_LOST = 6
+    SINGULAR_JACOBIAN = 7
 
     @property
     def cause(self) -> str:
@@ -44,6 +46,14 @@ _CAUSES = {
     Status.STALLED: ("the residual stopped shrinking above its bound", "use numeric.reference"),
     Status.LEFT_RANGE: ("an unknown left the physical range", "check the controls of this point"),
     Status.NONFINITE: ("an intermediate number overflowed", "use numeric.reference"),
+    Status.BRANCH_LOST: (
+        "no step along the path from the explicit start was short enough to stay on its branch",
+        "check that the resolvent is regular for all smaller variances; use numeric.reference",
+    ),
+    Status.SINGULAR_JACOBIAN: (
+        "the path from the explicit start ends where its Jacobian is singular (a spectral edge)",
+        "move the point off the spectrum, or give it an imaginary part",
+    ),
     Status.BAD_INPUT: ("a control of this point is NaN", "give a number, or drop the point"),
 }
 
@@ -81,7 +91,7 @@ class Solution:
     residual: Array
     status: NDArray[np.int8]
     steps: NDArray[np.int32]
-    program: Program | None = field(default=None, repr=False, compare=False)
+    program: AnyProgram | None = field(default=None, repr=False, compare=False)
 
     def __getattr__(self, name: str) -> Array:
         if not name.startswith("_"):
