@@ -12,7 +12,8 @@
     ├── UnbalancedError         a system has too many or too few equations
     ├── NotClosedError          an equation holds a symbol that nothing defines
     ├── NotConvergedError       a number could not be computed to the accuracy asked for
-    └── NotSupportedError       a meaningful request that this release does not cover
+    ├── NotSupportedError       a meaningful request that this release does not cover
+    └── UnavailableError        a package or device that the request needs is not there
     InternalError               a bug of this toolkit, never the caller's fault
 
 A ``DeriveError`` reads as one line: what was asked, what was found, what to do.
@@ -78,6 +79,10 @@ class NotConvergedError(DeriveError):
 
 class NotSupportedError(DeriveError):
     """A meaningful request that this release does not cover."""
+
+
+class UnavailableError(DeriveError):
+    """A package or device that the request needs is not there; the message says how to get it."""
 
 
 class InternalError(Exception):

@@ -1,0 +1,97 @@
+"""PTX of the generated kernels: what a graphics processor would be given, without having one.
+
+Stage: beside ``cuda``; a Program in, the text of each kernel in PTX out. Needs the package
+numba-cuda with NVIDIA's compiler (``pip install "stieltjes[cuda]"``), but neither a device nor a
+driver. Tests compile every kernel with it and read the result: a float32 kernel must not hold one
+instruction in float64.
+"""
+
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from derive.errors import UnavailableError
+from derive.lane_phases import Asked
+from derive.program import Declaration, Program
+from derive.program import program as freeze
+from derive.system import System
+from numeric.cuda_code import cuda_source
+from numeric.precision import Precision, precision_named
+
+KERNELS = ("run", "pick", "best")
+REMEDY = 'pip install "stieltjes[cuda]"'
+
+
+def ptx(
+    model: System | Program | Declaration,
+    *,
+    cc: tuple[int, int] = (8, 0),
+    precision: str = "float64",
+    asked: Asked | None = None,
+    kernels: tuple[str, ...] = KERNELS,
+) -> dict[str, str]:
+    """Compile the kernels of a program to PTX.
+
+    Args:
+        model: a triangular System, its Program, or a declaration that has one.
+        cc: compute capability of the device, (major, minor).
+        precision: "float64" or "float32".
+        asked: what the kernels return; everything by default.
+        kernels: which of ``KERNELS`` to compile.
+
+    Returns:
+        The PTX by the name of the kernel.
+
+    Raises:
+        UnavailableError: if numba-cuda or NVIDIA's compiler is not installed.
+        UnknownNameError: for a precision that does not exist.
+    """
+    chosen = precision_named(precision)
+    if importlib.util.find_spec("numba_cuda") is None:
+        raise UnavailableError(
+            "PTX", "the package numba-cuda is not installed", f"{REMEDY}; no GPU is needed"
+        )
+    module = _executed(cuda_source(freeze(model), asked, chosen))
+    return {name: _compiled(getattr(module, name), name, chosen, cc) for name in kernels}
+
+
+def _executed(source: str) -> ModuleType:
+    """Return a module of its own for each call: compiled functions belong to one capability."""
+    module = ModuleType("stieltjes_ptx")
+    text = source.replace("cache=True", "cache=False")
+    exec(compile(text, "<stieltjes_ptx>", "exec"), module.__dict__)  # our own printed code
+    return module
+
+
+def _compiled(kernel: Any, name: str, precision: Precision, cc: tuple[int, int]) -> str:
+    cuda = importlib.import_module("numba.cuda")
+    with _pretended(cc):
+        text, _ = cuda.compile_ptx(kernel.py_func, _signature(name, precision), cc=cc)
+    return str(text)
+
+
+def _signature(name: str, precision: Precision) -> tuple[Any, ...]:
+    types = importlib.import_module("numba").types
+    real, whole = getattr(types, precision.name), types.int64
+    grid = (real[::1], whole[::1], whole[::1], real[::1])
+    arguments = {
+        "run": (real[::1], whole, whole),
+        "pick": (whole[::1], real[::1], whole, whole),
+        "best": (whole, whole[::1], whole, whole),
+    }
+    return (*grid, *arguments[name])
+
+
+@contextmanager
+def _pretended(cc: tuple[int, int]) -> Iterator[None]:
+    """Let Numba compile device functions for a capability; it asks the current device for it."""
+    dispatcher: Any = importlib.import_module("numba.cuda.dispatcher")
+    asked = dispatcher.get_current_device
+    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=cc)
+    try:
+        yield
+    finally:
+        dispatcher.get_current_device = asked
