@@ -171,13 +171,17 @@ def plain(f: Side, g: Side, order: int, goal: Fraction) -> Terms:
         return Terms(products, _crossed(left, right), ((), ()), "Hermite series")
 
 
-def split(f: Side, g: Side, order: int, goal: Fraction) -> Terms | None:
+def split(f: Side, g: Side, order: int, goal: Fraction, degree: int | None = None) -> Terms | None:
     """Return the terms with the kinks taken off; None if a kink has no Taylor coefficients.
+
+    The degree is the last derivative whose jump is taken off; by default it grows with the order.
+    Steep functions need a small one: their jumps are those of an asymptotic series.
 
     The remainders q enter the tail through sqrt(T_p T_q), so that T_q must be of the size of the
     square of the goal.
     """
-    degree = next((d for k, d in _SPLIT_DEGREES if order <= k), _LARGEST_DEGREE)
+    if degree is None:
+        degree = next((d for k, d in _SPLIT_DEGREES if order <= k), _LARGEST_DEGREE)
     bits = _bits(goal, f, g, 2) + 40
     left = _take_off(f, degree, order, bits)
     right = left if g is f else _take_off(g, degree, order, bits)

@@ -34,6 +34,8 @@ from derive.symbols import z
 from derive.value import Kind
 
 _FIRST_ORDER = 48
+_STEEP_DEGREES = (6, 2, 0)
+"""Degrees of the kinks that are tried where the usual one fails; 0 leaves the kinks in."""
 _PRECISION = 256
 _LARGEST = 8192
 _ROUNDING = Fraction(2**16 + 1, 2**16)
@@ -238,6 +240,9 @@ def kernel_series(
         if order >= limit:
             break
         order = min(limit, following)
+    if best.kinks != ((), ()):
+        tries = [_attempt(f, g, limit, goal, degree)[0] for degree in _STEEP_DEGREES]
+        best = min([best, *tries], key=lambda found: found.accuracy)
     note = (
         f"{best.reason}; {accuracy:.0e} would need powers beyond {limit}, "
         f"certified is {float(best.accuracy):.1e}"
@@ -245,12 +250,18 @@ def kernel_series(
     return replace(best, reason=note)
 
 
-def _attempt(f: Side, g: Side, order: int, goal: Fraction) -> tuple[KernelSeries, int]:
+def _attempt(
+    f: Side, g: Side, order: int, goal: Fraction, degree: int | None = None
+) -> tuple[KernelSeries, int]:
     """Return the series of one order, with whatever accuracy it has, and the order to try next."""
     terms, slow = None, ""
     if f.has_kinks and g.has_kinks:
-        terms = split(f, g, order, goal)
-        slow = "; a kink that is not a jump of derivatives makes it slow" if terms is None else ""
+        terms = split(f, g, order, goal, degree) if degree != 0 else None
+        slow = (
+            "; a kink that is not a jump of derivatives makes it slow"
+            if terms is None and degree != 0
+            else ""
+        )
     terms = terms or plain(f, g, order, goal)
     scale = _below((f.mass * g.mass).sqrt())
     errors = _errors(terms)
@@ -277,7 +288,7 @@ def _following(errors: list[Fraction], goal: float) -> int:
     """Extrapolate the errors, which fall like exp(-b sqrt(n)) for analytic functions."""
     last = len(errors) - 1
     first = last // 2
-    half, full = math.log(errors[first]), math.log(errors[last])
+    half, full = (math.log(max(float(errors[n]), 1e-300)) for n in (first, last))
     rate = max(half - full, 1e-3) / (math.sqrt(last) - math.sqrt(first))
     wanted = (math.sqrt(last) + max(0.0, full - math.log(goal)) / rate) ** 2
     return round(min(max(1.06 * wanted + 8, 1.4 * last), 4.0 * last)) + 1
