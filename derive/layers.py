@@ -185,7 +185,10 @@ def covariance_system(chain: Chain) -> System:
     equations, conditions, df = _covariance_equations(chain, x, lines)
     gammas = chain.widths
     equations.append(Equation(lam, x[-1] * (alpha - df[-1]) / gammas[-1]))
-    conditions.append(Condition(alpha - df[-1], "degrees of freedom stay below the sample size"))
+    spare = lam * gammas[-1] / x[-1]
+    conditions.append(
+        Condition(alpha - df[-1], "degrees of freedom stay below the sample size", spare)
+    )
     outputs = _covariance_outputs(chain, x, df, lines)
     log = chain.log
     for step in (
@@ -227,7 +230,9 @@ def _covariance_equations(
     for i, layer in enumerate(chain.layers, 1):
         gap = layer.width - df[-1]
         equations.append(Equation(x[i], layer.a * x[i - 1] * gap / gammas[i - 1] - layer.b))
-        conditions.append(Condition(gap, f"layer {layer.level} is wide enough to pass the signal"))
+        passed = (x[i] + layer.b) * gammas[i - 1] / (layer.a * x[i - 1])
+        wide = f"layer {layer.level} is wide enough to pass the signal"
+        conditions.append(Condition(gap, wide, passed))
         grown = df[-1] + layer.b * gammas[i - 1] / (layer.a * x[i - 1])
         df.append(_line(lines, f"df_{layer.level}", rf"\mathrm{{df}}_{{{layer.level}}}", grown))
     return equations, conditions, df
@@ -258,7 +263,7 @@ def _covariance_outputs(
         growth = _line(lines, f"w_{name}", f"w_{{{name}}}", q[-1] / (x[i] * ratio))
         s.append(_line(lines, f"s_{name}", f"s_{{{name}}}", s[-1] + growth))
         beyond = beyond + growth if i > teacher.level else beyond
-    spare = _line(lines, "spare", r"\alpha-\mathrm{df}_L", lam * gammas[-1] / x[-1])
+    spare = _line(lines, "spare", r"(\alpha-\mathrm{df}_L)", lam * gammas[-1] / x[-1])
     gain = _line(lines, "gain", r"\frac{1}{1-\delta}", alpha * s[-1] / (s[-1] * spare + q[-1]))
     bias: Expr = Integer(0)
     if teacher.signal != 0:
@@ -316,7 +321,7 @@ def kernel_system(chain: Chain) -> System:
         Quantity(
             f"k_{first + i}",
             f"effective ridge of the data kernel at level {first + i}",
-            latex=rf"\kappa_{{{first + i}}}",
+            latex=f"k_{{{first + i}}}",
             low=0,
             open_low=True,
         )
@@ -339,10 +344,11 @@ def kernel_system(chain: Chain) -> System:
         h.append(_line(lines, f"h_{name}", f"h_{{{name}}}", h[-1] + layer.b / (layer.a * k[i - 1])))
         e = _line(lines, f"e_{name}", f"e_{{{name}}}", 1 - alpha * h[-1] / layer.width)
         equations.append(Equation(k[i], layer.a * k[i - 1] * e))
-        conditions.append(Condition(e, f"layer {name} is wide enough to pass the signal"))
-    left = _line(lines, "left", r"1-h_L", 1 - h[-1])
+        wide = f"layer {name} is wide enough to pass the signal"
+        conditions.append(Condition(e, wide, k[i] / (layer.a * k[i - 1])))
+    left = _line(lines, "left", r"(1-h_L)", 1 - h[-1])
     equations.append(Equation(lam, k[-1] * left))
-    conditions.append(Condition(left, "degrees of freedom stay below the sample size"))
+    conditions.append(Condition(left, "degrees of freedom stay below the sample size", lam / k[-1]))
     signal = chain.teacher.signal * k[chain.teacher.level] * h[chain.teacher.level]
     power = _line(lines, "power", r"\Phi", signal + noise + chain.teacher.hidden)
     F = _line(lines, "F", "F", power / k[-1])

@@ -56,7 +56,7 @@ class Proof:
         inclusion: from boxes x_i and points at_x_i to d_i = -(J^-1 F(at_x))_i, where every entry of
             the Jacobian J is taken over the boxes. Evaluated with intervals, at_x + d holds all
             roots in the boxes; if it lies inside them, there is exactly one.
-        conditions: controls and unknowns to the branch conditions, each positive.
+        conditions: controls and unknowns at a root to the branch conditions, each positive.
         meanings: what each condition says.
         uniqueness: why the root with all conditions positive is the only one; empty if not known.
     """
@@ -277,9 +277,10 @@ class _Builder:
 
     def proof(self) -> Proof:
         conditions = self.system.conditions
+        signs = [c.expr if c.at_root is None else c.at_root for c in conditions]
         return Proof(
             inclusion=self._inclusion(),
-            conditions=self.block(self.x, self.base, [c.expr for c in conditions]),
+            conditions=self.block(self.x, self.base, signs),
             meanings=tuple(c.meaning for c in conditions),
             uniqueness=self.system.uniqueness,
         )

@@ -41,10 +41,18 @@ class Equation:
 
 @dataclass(frozen=True)
 class Condition:
-    """A branch condition: ``expr > 0`` on the physical branch, and why."""
+    """A branch condition: ``expr > 0`` on the physical branch, and why.
+
+    Attributes:
+        expr: what is positive.
+        meaning: why, one phrase.
+        at_root: what ``expr`` equals at a root of the equations, in a form without cancellation;
+            proofs use it, None if there is no better form.
+    """
 
     expr: Expr
     meaning: str
+    at_root: Expr | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +143,8 @@ class System:
             _closed(expr, known, f"the output {name}")
         for condition in self.conditions:
             _closed(condition.expr, known, f"the condition {condition.meaning!r}")
+            if condition.at_root is not None:
+                _closed(condition.at_root, known, f"the condition {condition.meaning!r}")
 
     def dependencies(self) -> dict[Symbol, set[Symbol]]:
         """Return, for each defined symbol, the controls, constants and unknowns it rests on."""

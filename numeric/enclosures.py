@@ -80,7 +80,8 @@ class Enclosures:
         key: content key of the program.
         verdict: ``numeric.proof.Verdict`` codes, shape S.
         mid: name of an unknown, output or slope -> centre, shape S; NaN where nothing is proved.
-        rad: the same names -> proved absolute radius, shape S.
+        rad: the same names -> proved absolute radius, shape S; infinite (about 0) where the
+            arithmetic gives no bound.
         reason: why no point is proved to be physical, empty if some may be.
 
     Accuracy: the exact value at the doubles of the controls lies in [mid - rad, mid + rad].
@@ -152,9 +153,9 @@ class Enclosures:
         if self.proved.any():
             rows.append("  relative radius     median       99 %        max")
             for name in self.mid:
-                width = self.width(name)[self.proved]
-                middle, most = np.quantile(width, [0.5, 0.99])
-                rows.append(f"  {name:14s} {middle:11.1e} {most:10.1e} {width.max():10.1e}")
+                ordered = np.sort(self.width(name)[self.proved])
+                shown = (ordered[int(q * (len(ordered) - 1))] for q in (0.5, 0.99, 1.0))
+                rows.append(f"  {name:14s} " + " ".join(f"{v:10.1e}" for v in shown))
         return "\n".join(rows)
 
 
@@ -199,6 +200,8 @@ def enclosures(
     if nothing.any():
         values[:, nothing] = np.nan
     values = values.reshape(len(names), 2, *solution.shape)
+    unbounded = ~np.isfinite(values).all(axis=1) & ~nothing.reshape(solution.shape)
+    values[:, 0][unbounded], values[:, 1][unbounded] = 0.0, np.inf
     return Enclosures(
         name=program.name,
         key=solution.key,

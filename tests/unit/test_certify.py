@@ -21,6 +21,7 @@ from numeric.reference import reference
 AT = {"alpha": "1.3", "gamma": ("2.1", "0.7"), "lam": "0.01", "noise": "0.2"}
 CONSTANTS = ("alpha", "gamma_1", "gamma_2", "lam", "noise", "a_1", "b_1", "a_2", "b_2", "signal")
 VALUES = (1.3, 2.1, 0.7, 0.01, 0.2, 0.42, 0.04, 0.66, 0.013, 1.0)
+AFTER = ("spare", "gain", "bias")  # definitions that hold lam itself
 NAMES = ("x_0", "x_1", "x_2", "m", "E_test", "E_train", "dm_dlam", "dE_test_dlam", "dE_train_dlam")
 
 
@@ -244,3 +245,21 @@ def test_the_argument_for_the_physical_root_holds_on_samples(route, rng):
     assert 5 < edge < 55
     assert all(seen[edge:])
     assert all(np.diff([float(v) for v in values[edge:]]) > 0)
+
+
+@pytest.mark.parametrize("route", ["covariance", "kernel"])
+@pytest.mark.parametrize("layers", [[], ["erf"], ["erf", "erf"]])
+def test_conditions_at_a_root_equal_the_conditions_exactly(route, layers):
+    """With lam set to the closing right side any x_0 is a root; rational arithmetic compares."""
+    system = deep_features(layers).system(route)
+    first, *_ = system.unknowns
+    numbers = {s: Rational(repr(v)) for s, v in zip(CONSTANTS, VALUES, strict=True)}
+    given = (*system.controls, *(symbol for symbol, _ in system.constants))
+    known = {s: numbers[s.name] for s in given if s.name != "lam"} | {first: Rational(7, 3)}
+    pending = [line for line in system.triangular_lines() if line[0].name not in AFTER]
+    for symbol, expr in pending:
+        known[symbol] = expr.xreplace(known)
+    known[system.control("lam")] = system.equations[-1].rhs.xreplace(known)
+    compared = [c for c in system.conditions if c.at_root is not None]
+    assert len(compared) == len(layers) + 1
+    assert all(c.expr.xreplace(known) == c.at_root.xreplace(known) for c in compared)
