@@ -1,5 +1,6 @@
 """Shared fixtures: seeded randomness, clean precision, and a report header with versions."""
 
+import difflib
 import importlib.util
 import os
 import pathlib
@@ -17,6 +18,30 @@ from hypothesis import settings
 settings.register_profile("ci", max_examples=25, derandomize=True, deadline=None)
 settings.register_profile("deep", max_examples=500, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_addoption(parser):
+    """Add the switch that rewrites the golden files."""
+    parser.addoption(
+        "--update-golden", action="store_true", help="rewrite tests/golden instead of comparing"
+    )
+
+
+@pytest.fixture
+def golden(request):
+    """Compare text with a file of tests/golden, or rewrite the file with --update-golden."""
+    folder = pathlib.Path(__file__).with_name("golden")
+
+    def compare(name, text):
+        path = folder / name
+        if request.config.getoption("--update-golden"):
+            path.write_text(text, encoding="utf-8")
+        kept = path.read_text(encoding="utf-8") if path.exists() else ""
+        lines = [kept.splitlines(keepends=True), text.splitlines(keepends=True)]
+        changes = "".join(difflib.unified_diff(*lines, f"{name} (kept)", f"{name} (now)"))
+        assert not changes, f"{changes}\nIf this is meant: pytest --update-golden"
+
+    return compare
 
 
 @pytest.fixture
