@@ -78,7 +78,8 @@ def _say(message: str) -> None:
 def _machine() -> str:
     """Return what compiles and what the code is for."""
     parts = [GENERATOR_VERSION, platform.machine(), platform.python_version()]
-    parts += [_version("numba"), _version("llvmlite"), llvm.get_host_cpu_name()]
+    parts += [_version(p) for p in ("numba", "llvmlite", "numba-cuda")]
+    parts.append(llvm.get_host_cpu_name())
     return "\0".join([*parts, llvm.get_host_cpu_features().flatten()])
 
 

@@ -8,7 +8,7 @@ instruction in float64.
 
 import importlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -22,28 +22,30 @@ from numeric.cuda_code import cuda_source
 from numeric.precision import Precision, precision_named
 
 KERNELS = ("run", "pick", "best")
+Capability = tuple[int, int]
 REMEDY = 'pip install "stieltjes[cuda]"'
 
 
 def ptx(
     model: System | Program | Declaration,
     *,
-    cc: tuple[int, int] = (8, 0),
+    capabilities: Sequence[Capability] = ((8, 0), (9, 0)),
     precision: str = "float64",
     asked: Asked | None = None,
-    kernels: tuple[str, ...] = KERNELS,
-) -> dict[str, str]:
+    kernels: Sequence[str] = KERNELS,
+) -> dict[tuple[str, Capability], str]:
     """Compile the kernels of a program to PTX.
 
     Args:
         model: a triangular System, its Program, or a declaration that has one.
-        cc: compute capability of the device, (major, minor).
+        capabilities: compute capabilities of the devices, (major, minor); all but the first are
+            nearly free.
         precision: "float64" or "float32".
         asked: what the kernels return; everything by default.
         kernels: which of ``KERNELS`` to compile.
 
     Returns:
-        The PTX by the name of the kernel.
+        The PTX by kernel and capability.
 
     Raises:
         UnavailableError: if numba-cuda or NVIDIA's compiler is not installed.
@@ -55,18 +57,22 @@ def ptx(
             "PTX", "the package numba-cuda is not installed", f"{REMEDY}; no GPU is needed"
         )
     module = _executed(cuda_source(freeze(model), asked, chosen))
-    return {name: _compiled(getattr(module, name), name, chosen, cc) for name in kernels}
+    return {
+        (name, cc): _compiled(getattr(module, name), name, chosen, cc)
+        for cc in capabilities
+        for name in kernels
+    }
 
 
 def _executed(source: str) -> ModuleType:
-    """Return a module of its own for each call: compiled functions belong to one capability."""
+    """Return the generated module; nothing is stored."""
     module = ModuleType("stieltjes_ptx")
     text = source.replace("cache=True", "cache=False")
     exec(compile(text, "<stieltjes_ptx>", "exec"), module.__dict__)  # our own printed code
     return module
 
 
-def _compiled(kernel: Any, name: str, precision: Precision, cc: tuple[int, int]) -> str:
+def _compiled(kernel: Any, name: str, precision: Precision, cc: Capability) -> str:
     cuda = importlib.import_module("numba.cuda")
     with _pretended(cc):
         text, _ = cuda.compile_ptx(kernel.py_func, _signature(name, precision), cc=cc)
@@ -86,7 +92,7 @@ def _signature(name: str, precision: Precision) -> tuple[Any, ...]:
 
 
 @contextmanager
-def _pretended(cc: tuple[int, int]) -> Iterator[None]:
+def _pretended(cc: Capability) -> Iterator[None]:
     """Let Numba compile device functions for a capability; it asks the current device for it."""
     dispatcher: Any = importlib.import_module("numba.cuda.dispatcher")
     asked = dispatcher.get_current_device
