@@ -140,7 +140,8 @@ class Semicircle(Law):
         node = sheet.node(v * u + 1 / u, u, v * u**2)
         if sheet.tower:
             edge = sheet.parameter(1 / sqrt(self.variance))
-            sheet.gaps += [(-edge, Integer(0)), (Integer(0), edge)]
+            near_infinity = Rational(1, 10**30)
+            sheet.gaps += [(-edge, -near_infinity), (near_infinity, edge)]
             sheet.rung(node)
         return node
 

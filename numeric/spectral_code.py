@@ -1,0 +1,293 @@
+"""Compiled branch-safe solver of spectral curves: the generated module.
+
+Stage: a ``Curve`` in, source text out (stored and imported by ``numeric.cache``). Per point z:
+
+1. Newton in the unknowns, from the solution at the point before. A step that would take an upper
+   function out of the upper half-plane is halved until it does not.
+2. Where that fails: from the explicit solution at a large imaginary part, Im z is brought down by a
+   factor that adapts; as soon as Newton reaches the target itself the continuation stops.
+
+A solution is accepted only with all upper functions strictly in the upper half-plane, which by
+uniqueness proves the branch (``derive.curve``), at Im z = 0 as well; nothing is read off a largest
+imaginary part, and no imaginary offset enters a density.
+"""
+
+from collections.abc import Iterable
+
+from sympy import Expr, Integer, Symbol
+
+from derive.block import Line, chain
+from derive.curve import LARGE, Curve
+from derive.pair_code import Pair, pair_function
+
+WARM, CONTINUED, LOST = 0, 1, 2
+"""How a point was reached: from its neighbour, by continuation in Im z, or not at all."""
+
+_HEADER = '''"""Generated from a spectral curve with {k} unknown(s); do not edit."""
+
+import math
+
+import numpy as np
+from numba import njit
+
+END, DIRECT, FAR, JUMP, LOWER, REAL = -1, 0, 1, 2, 3, 4
+S = dict(error_model="numpy", fastmath={{"contract", "nsz"}})
+
+
+@njit(**S)
+def point_sum(re, im, points, p, k):
+    total_r, total_i = 0.0, 0.0
+    for a in points:
+        dr = re - a
+        scale = 1.0 / (dr * dr + im * im)
+        br, bi = dr * scale, -im * scale
+        qr, qi = 1.0, 0.0
+        for _ in range(k):
+            qr, qi = qr * br - qi * bi, qr * bi + qi * br
+        weight = a**p
+        total_r += weight * qr
+        total_i += weight * qi
+    return total_r / points.size, total_i / points.size
+'''
+
+_SINGLE = """
+@njit(**S)
+def moves(c, zr, zi, u, d, work):
+    er, ei = zr - c[0], zi - c[1]
+    sr, si = c[{first_slope}], c[{first_slope} + 1]
+    scale = 1.0 / (sr * sr + si * si)
+    d[0] = (er * sr + ei * si) * scale
+    d[1] = (ei * sr - er * si) * scale
+    return math.hypot(d[0], d[1]) / (math.hypot(u[0], u[1]) + 1e-300)
+"""
+
+_COUPLED = """
+@njit(**S)
+def moves(c, zr, zi, u, d, work):
+    for row in range({k}):
+        for column in range({k}):
+            j = {first_slope} + 2 * ({k} * row + column)
+            work[row, column] = complex(c[j], c[j + 1])
+    work[0, {k}] = complex(zr - c[0], zi - c[1])
+    for row in range(1, {k}):
+        work[row, {k}] = complex(-c[2 + 2 * row], -c[3 + 2 * row])
+    for column in range({k}):
+        best = column
+        for row in range(column + 1, {k}):
+            if abs(work[row, column]) > abs(work[best, column]):
+                best = row
+        for j in range({k} + 1):
+            work[column, j], work[best, j] = work[best, j], work[column, j]
+        for row in range({k}):
+            if row != column:
+                factor = work[row, column] / work[column, column]
+                for j in range(column, {k} + 1):
+                    work[row, j] -= factor * work[column, j]
+    size = 0.0
+    for j in range({k}):
+        step = work[j, {k}] / work[j, j]
+        d[2 * j] = step.real
+        d[2 * j + 1] = step.imag
+        share = abs(step) / (math.hypot(u[2 * j], u[2 * j + 1]) + 1e-300)
+        if not (share <= size):
+            size = share
+    return size
+"""
+
+_DRIVER = """
+@njit(**S)
+def margin(c):
+    least = math.inf
+    for j in range({first_upper}, {last_upper}, 2):
+        size = abs(c[j]) + abs(c[j + 1])
+        share = c[j + 1] / size
+        if not (share >= least):
+            least = share
+    return least
+
+
+@njit(**S)
+def at(u, p{tables}):
+    return curve({u_args}, p{tables})
+
+
+{moves}@njit(**S)
+def newton(zr, zi, u, d, trial, work, most, floor, p{tables}):
+    c = at(u, p{tables})
+    last = math.inf
+    for count in range(1, most + 1):
+        size = moves(c, zr, zi, u, d, work)
+        if not (size < math.inf):
+            return False, count, c
+        scale = 1.0
+        inside = False
+        for _ in range(30):
+            for j in range({k2}):
+                trial[j] = u[j] + scale * d[j]
+            c = at(trial, p{tables})
+            if margin(c) > floor:
+                inside = True
+                break
+            scale *= 0.5
+        if not inside:
+            return False, count, c
+        for j in range({k2}):
+            u[j] = trial[j]
+        if scale == 1.0 and (size <= 3e-16 or (size < 1e-8 and size >= 0.25 * last)):
+            return True, count, c
+        last = size
+    return last < 1e-12, most, c
+
+
+@njit("void(f8[::1],f8[::1],f8[::1],f8,b1,f8[:,::1]{signature})", cache=True, nogil=True, **S)
+def sweep(x, y, p, bound, real, out{tables}):
+    u, d, trial, keep = np.ones({k2}), np.empty({k2}), np.empty({k2}), np.empty({k2})
+    work = np.empty(({k}, {k} + 1), np.complex128)
+    warm = False
+    for i in range(x.size):
+        zr, zi = x[i], y[i]
+        task = DIRECT if warm else FAR
+        path = {warm} if warm else {continued}
+        total = 0
+        high = 1e-3 * bound if real else zi
+        now = 0.0
+        factor = 0.3
+        while task >= 0:
+            goal, most, floor = zi, 12, 0.0
+            if task == FAR:
+                now = max(64.0 * bound, 64.0 * abs(zr))
+                goal, most = now, 60
+                begin(zr, now, u, p)
+            elif task == JUMP:
+                goal, most = high, 8
+            elif task == LOWER:
+                goal = max(high, factor * now)
+            elif task == REAL:
+                floor = -2.0
+            done, count, c = newton(zr, goal, u, d, trial, work, most, floor, p{tables})
+            total += count
+            if task == DIRECT:
+                done = done and margin(c) > 1e-13
+                task = END if done else FAR
+                path = {warm} if done else {continued}
+            elif task == REAL:
+                done = done and abs(margin(c)) < 1e-12
+                high *= 1e-2
+                task = FAR if not done and high > 1e-14 * bound else END
+            elif task == JUMP:
+                done = done and margin(c) > 1e-13
+                task = LOWER if not done else (REAL if real else END)
+                if not done:
+                    for j in range({k2}):
+                        u[j] = keep[j]
+                    if now < 1e-17 * bound:
+                        task = END
+            elif done or (task == LOWER and factor < 0.9999):
+                if done:
+                    for j in range({k2}):
+                        keep[j] = u[j]
+                    if task == LOWER:
+                        now = goal
+                        factor = max(0.05, factor * factor)
+                    task = JUMP if now <= 4.0 * bound else LOWER
+                else:
+                    for j in range({k2}):
+                        u[j] = keep[j]
+                    factor = math.sqrt(factor)
+            else:
+                task = END
+        warm = done and not real
+        out[0, i] = c[2]
+        out[1, i] = c[3]
+        out[2, i] = math.hypot(c[0] - zr, c[1] - zi) / (math.hypot(zr, zi) + 1e-300)
+        out[3, i] = margin(c)
+        out[4, i] = total
+        out[5, i] = path if done else {lost}
+"""
+
+
+def spectral_source(curve: Curve) -> str:
+    """Return the module of a curve: functions ``sweep`` and, for towers, ``rungs``.
+
+    The text does not depend on the values of the parameters.
+    """
+    k, tables = len(curve.unknowns), "".join(f", t{i}" for i in range(len(curve.tables)))
+    u_args = ", ".join(f"u[{j}]" for j in range(2 * k))
+    first_upper = 4 + 2 * len(curve.constraints)
+    last_upper = first_upper + 2 * len(curve.upper)
+    parts = [_HEADER.format(k=k), _curve_text(curve, tables), _start_text(curve)]
+    first_slope = last_upper
+    moves = (_SINGLE if k == 1 else _COUPLED).format(k=k, first_slope=first_slope)
+    parts.append(
+        _DRIVER.format(
+            moves=moves.strip() + "\n\n\n",
+            k=k,
+            k2=2 * k,
+            tables=tables,
+            u_args=u_args,
+            first_upper=first_upper,
+            last_upper=last_upper,
+            signature=",f8[::1]" * len(curve.tables),
+            warm=WARM,
+            continued=CONTINUED,
+            lost=LOST,
+        )
+    )
+    if curve.is_tower:
+        parts.append(_rungs_text(curve, tables))
+    return "\n".join(parts)
+
+
+def _curve_text(curve: Curve, tables: str) -> str:
+    lines, slopes = list(curve.lines), []
+    equations = (curve.z, *curve.constraints)
+    for j, u in enumerate(curve.unknowns):
+        slopes.append(_along(curve.lines, u, f"d{j}", lines))
+    results: list[Expr] = [curve.z, curve.g, *curve.constraints, *curve.upper]
+    results += [chain(e, slope) for e in equations for slope in slopes]
+    names = [f"u{j}{part}" for j in range(len(curve.unknowns)) for part in "ri"]
+    known: dict[Symbol, Pair] = {
+        u: (f"u{j}r", f"u{j}i") for j, u in enumerate(curve.unknowns)
+    } | _parameters(curve)
+    text = pair_function("curve", (*names, "p" + tables), known, lines, results)
+    return f"\n@njit(**S)\n{text}\n"
+
+
+def _start_text(curve: Curve) -> str:
+    known: dict[Symbol, Pair] = {LARGE: ("zr", "zi")} | _parameters(curve)
+    text = pair_function("start", ("zr", "zi", "p"), known, [], curve.start)
+    stores = "\n".join(f"    u[{j}] = s[{j}]" for j in range(2 * len(curve.unknowns)))
+    begin = f"def begin(zr, zi, u, p):\n    s = start(zr, zi, p)\n{stores}"
+    return f"\n@njit(**S)\n{text}\n\n\n@njit(**S)\n{begin}\n"
+
+
+def _rungs_text(curve: Curve, tables: str) -> str:
+    """Print value, slope and curvature of every rung and the splits, for a real unknown."""
+    lines, u = list(curve.lines), curve.unknowns[0]
+    first = _along(curve.lines, u, "d", lines)
+    second = _along(tuple(lines), u, "dd", lines)
+    results: list[Expr] = []
+    for rung in curve.ladder:
+        slope = first.get(rung.omega, Integer(0))
+        results += [rung.omega, slope, chain(slope, second)]
+    results += [s for rung in curve.ladder for s in rung.splits]
+    known: dict[Symbol, Pair] = {u: ("x", "0.0" if curve.tables else "")} | _parameters(curve)
+    text = pair_function("rungs", ("x", "p" + tables), known, lines, results)
+    return f"\n@njit(cache=True, **S)\n{text}\n"
+
+
+def _parameters(curve: Curve) -> dict[Symbol, Pair]:
+    return {s: (f"p[{i}]", "") for i, (s, _) in enumerate(curve.parameters)}
+
+
+def _along(code: Iterable[Line], u: Symbol, tag: str, lines: list[Line]) -> dict[Symbol, Expr]:
+    """Append the derivative lines of code in one unknown; return the derivatives by symbol."""
+    slope: dict[Symbol, Expr] = {u: Integer(1)}
+    for symbol, expr in code:
+        value = chain(expr, slope)
+        if not (value.is_Symbol or value.is_Number):
+            name = Symbol(f"{symbol.name}_{tag}")
+            lines.append((name, value))
+            value = name
+        slope[symbol] = value
+    return slope
