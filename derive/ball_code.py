@@ -116,7 +116,7 @@ def ball_source(program: Program) -> str:
         >>> source = ball_source(program(deep_features([]).system()))
         >>> print(source.partition("def conditions")[2].partition("def outputs")[0].strip())
         (c_alpha, c_lam, c_noise, K_signal, u_x_0):
-            return (u_x_0, c_lam/u_x_0,)
+            return (u_x_0, c_lam*u_x_0,)
     """
     blocks = proof_blocks(program)
     printer = BallPrinter(proof_names(program, blocks))

@@ -185,10 +185,8 @@ def covariance_system(chain: Chain) -> System:
     equations, conditions, df = _covariance_equations(chain, x, lines)
     gammas = chain.widths
     equations.append(Equation(lam, x[-1] * (alpha - df[-1]) / gammas[-1]))
-    spare = lam * gammas[-1] / x[-1]
-    conditions.append(
-        Condition(alpha - df[-1], "degrees of freedom stay below the sample size", spare)
-    )
+    below = "degrees of freedom stay below the sample size"
+    conditions.append(Condition(alpha - df[-1], below, lam * x[-1]))
     outputs = _covariance_outputs(chain, x, df, lines)
     log = chain.log
     for step in (
@@ -230,9 +228,8 @@ def _covariance_equations(
     for i, layer in enumerate(chain.layers, 1):
         gap = layer.width - df[-1]
         equations.append(Equation(x[i], layer.a * x[i - 1] * gap / gammas[i - 1] - layer.b))
-        passed = (x[i] + layer.b) * gammas[i - 1] / (layer.a * x[i - 1])
         wide = f"layer {layer.level} is wide enough to pass the signal"
-        conditions.append(Condition(gap, wide, passed))
+        conditions.append(Condition(gap, wide, (x[i] + layer.b) * x[i - 1]))
         grown = df[-1] + layer.b * gammas[i - 1] / (layer.a * x[i - 1])
         df.append(_line(lines, f"df_{layer.level}", rf"\mathrm{{df}}_{{{layer.level}}}", grown))
     return equations, conditions, df
@@ -345,7 +342,7 @@ def kernel_system(chain: Chain) -> System:
         e = _line(lines, f"e_{name}", f"e_{{{name}}}", 1 - alpha * h[-1] / layer.width)
         equations.append(Equation(k[i], layer.a * k[i - 1] * e))
         wide = f"layer {name} is wide enough to pass the signal"
-        conditions.append(Condition(e, wide, k[i] / (layer.a * k[i - 1])))
+        conditions.append(Condition(e, wide, k[i] * k[i - 1]))
     left = _line(lines, "left", r"(1-h_L)", 1 - h[-1])
     equations.append(Equation(lam, k[-1] * left))
     conditions.append(Condition(left, "degrees of freedom stay below the sample size", lam / k[-1]))

@@ -46,8 +46,8 @@ class Condition:
     Attributes:
         expr: what is positive.
         meaning: why, one phrase.
-        at_root: what ``expr`` equals at a root of the equations, in a form without cancellation;
-            proofs use it, None if there is no better form.
+        at_root: something that has the sign of ``expr`` at each root of the equations, and cancels
+            less; proofs use it, None if there is no better form.
     """
 
     expr: Expr
