@@ -201,14 +201,26 @@ class DeepFeatures:
     def _refuse_uncentred(self) -> None:
         if self.centre:
             return
-        for i, (activation, r) in enumerate(zip(self.activations, self.variances, strict=False), 1):
-            if i < self.depth and not activation.is_centred(r):
-                raise NotSupportedError(
-                    f"layer {i} of {self.depth} with activation {activation}",
-                    f"its mean {float(activation.mean(r)):.6g} becomes a random bias of the next "
-                    "layer, which the layer map for centred features does not describe",
-                    "remove the mean at each layer (centre=True, --centre), or use depth 1",
-                )
+        _refuse_means("layer", self.activations, self.variances)
+        if isinstance(self.target, RandomFeatures):
+            chain = self.target.activations
+            r = _variances(chain, self._mean_eigenvalue, False, "r_target")
+            _refuse_means("target layer", chain, r)
+
+
+def _refuse_means(
+    what: str, activations: tuple[Activation, ...], variances: tuple[Expr, ...]
+) -> None:
+    """Refuse a mean below the last layer: neurons above it have random biases."""
+    count = len(activations)
+    for i, (activation, r) in enumerate(zip(activations[:-1], variances, strict=False), 1):
+        if not activation.is_centred(r):
+            raise NotSupportedError(
+                f"{what} {i} of {count} with activation {activation}",
+                f"its mean {float(activation.mean(r)):.6g} becomes a random bias of the next "
+                "layer, which the layer map for centred features does not describe",
+                "remove the mean at each layer (centre=True, --centre), or use depth 1",
+            )
 
 
 _ASSUMED = (
