@@ -10,12 +10,13 @@ llvm       lanes, printed as vector LLVM IR: compiles in a fraction of a second 
 lanes      lanes, printed as Numba source (``lanes``)
 scalar     one point at a time, any special function (``newton``)
 path       coupled systems: continuation from an explicit start (``continuation``)
+cuda       one point per thread of a graphics processor (``target="cuda"``, see ``cuda``)
 =========  =========================================================================================
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,10 @@ from numeric.cache import load
 from numeric.continuation import WIDTH as PATH_WIDTH
 from numeric.continuation import continuation_source
 from numeric.controls import broadcast_controls, padded_inputs
+from numeric.cuda import CudaEvaluator, compile_cuda
 from numeric.lanes import FLAGS, WIDTH, lane_source
 from numeric.newton import driver_source
+from numeric.precision import precision_named
 from numeric.selftest import recall
 from numeric.solution import Solution
 from numeric.threads import run_blocks
@@ -41,6 +44,7 @@ from numeric.vector_code import compile_vectors, lanes_that_fit
 from numeric.vector_ir import vector_source
 
 METHODS = ("llvm", "lanes", "scalar")
+TARGETS = ("cpu", "cuda")
 
 Run = Callable[[Any, Any, Any, int, int, int], None]
 
@@ -152,21 +156,49 @@ class Evaluator:
         return f"{head}\n  {tested.summary}" if tested else head
 
 
+@overload
 def compile(
     model: System | Program | Declaration | CoupledProgram | CoupledDeclaration,
     *,
+    target: Literal["cpu"] = "cpu",
     outputs: Sequence[str] | None = None,
     errors: bool = True,
     slopes: bool = True,
     method: str = "auto",
-) -> Evaluator:
-    """Compile a System or a Program for the CPU.
+) -> Evaluator: ...
+
+
+@overload
+def compile(
+    model: System | Program | Declaration | CoupledProgram | CoupledDeclaration,
+    *,
+    target: Literal["cuda"],
+    precision: str = "float64",
+    outputs: Sequence[str] | None = None,
+    errors: bool = True,
+    slopes: bool = True,
+) -> CudaEvaluator: ...
+
+
+def compile(
+    model: System | Program | Declaration | CoupledProgram | CoupledDeclaration,
+    *,
+    target: str = "cpu",
+    precision: str = "float64",
+    outputs: Sequence[str] | None = None,
+    errors: bool = True,
+    slopes: bool = True,
+    method: str = "auto",
+) -> Evaluator | CudaEvaluator:
+    """Compile a System or a Program.
 
     The machine code is cached on disk under the content of the generated source.
 
     Args:
         model: a triangular System, its Program, a declaration that has one, or coupled equations
             (``derive.dyson.equations``) or their program.
+        target: "cpu" or "cuda"; the latter returns a ``CudaEvaluator``, called in the same way.
+        precision: "float64", or "float32" on the target "cuda".
         outputs: which outputs to compute; all by default, none leaves the unknowns.
         errors: whether to bound the errors of unknowns and outputs; the residual always is there.
         slopes: whether to differentiate the outputs in the slope control.
@@ -174,7 +206,8 @@ def compile(
 
     Raises:
         NotSupportedError: for coupled systems without a path, or a method that does not fit.
-        UnknownNameError: for an output or a method that does not exist.
+        UnknownNameError: for an output, method, target or precision that does not exist.
+        UnavailableError: for the target "cuda" without numba-cuda, a device or its driver.
 
     Example:
         >>> from derive.theory.deep_features import deep_features
@@ -183,12 +216,34 @@ def compile(
         >>> solution.converged, round(float(solution.E_test), 6)
         (True, 0.642158)
     """
+    if target != "cpu":
+        return _on_cuda(model, target, precision, (outputs, errors, slopes))
+    if precision_named(precision).name != "float64":
+        raise NotSupportedError(f"precision {precision!r}", "the target is cpu", "use float64")
     if is_coupled(model):
         return _coupled(frozen(cast(Any, model)), outputs, errors, slopes, method)
     ready = freeze(cast(Any, model))
     asked = Asked(ready.outputs if outputs is None else tuple(outputs), errors, slopes)
     lanes = lane_program(ready, asked)
     return Evaluator(ready, asked, _kernel(lanes, method), constant_values(ready))
+
+
+def _on_cuda(
+    model: Any,
+    target: str,
+    precision: str,
+    wanted: tuple[Sequence[str] | None, bool, bool],
+) -> CudaEvaluator:
+    if target not in TARGETS:
+        raise UnknownNameError(
+            f"target {target!r}", f"the targets are {', '.join(TARGETS)}", "use one of them"
+        )
+    if is_coupled(model):
+        raise NotSupportedError("a coupled system on CUDA", "no kernel for it", 'use target="cpu"')
+    ready, (outputs, errors, slopes) = freeze(model), wanted
+    asked = Asked(ready.outputs if outputs is None else tuple(outputs), errors, slopes)
+    lane_program(ready, asked)  # refuses outputs that do not exist
+    return compile_cuda(ready, asked, precision_named(precision))
 
 
 def _coupled(
