@@ -171,16 +171,49 @@ def _curve(
 @click.argument("expr")
 @click.option("--digits", default=20, show_default=True, help="Digits of each number.")
 @click.option("--variance", default="1", show_default=True, help="Variance r of the argument.")
+@click.option("--kernel", is_flag=True, help="The kernel E[s(u)s(v)] of two correlated normals.")
+@click.option("--depth", default=1, show_default=True, help="Constants of so many layers.")
 @click.option("--latex", "as_latex", is_flag=True, help="Print LaTeX as well.")
+@click.option("--out", default="", help="Folder for a figure of function, kernel and spectrum.")
 @reported
-def activation(expr: str, digits: int, variance: str, as_latex: bool) -> int:
+def activation(
+    expr: str, digits: int, variance: str, kernel: bool, depth: int, as_latex: bool, out: str
+) -> int:
     """Gaussian constants of the activation EXPR: closed forms, or certified digits."""
     from derive.activation import Activation  # noqa: PLC0415
-    from numeric.terminal import activation_text  # noqa: PLC0415
+    from numeric.terminal import activation_text, depth_text, kernel_text  # noqa: PLC0415
 
     if not 1 <= digits <= 1000:
         raise RangeError(f"--digits {digits}", "outside 1 to 1000", "choose a number between")
-    click.echo(activation_text(Activation(expr), variance, digits, as_latex))
+    if not 1 <= depth <= 100:
+        raise RangeError(f"--depth {depth}", "outside 1 to 100", "choose a number between")
+    typed = Activation(expr)
+    parts = [activation_text(typed, variance, digits, as_latex)]
+    if kernel:
+        parts.append(kernel_text(typed, variance, digits, as_latex))
+    if depth > 1:
+        parts.append(depth_text(typed, variance, depth, digits))
+    click.echo("\n\n".join(parts))
+    if out:
+        from numeric.kernel_plots import activation_figure  # noqa: PLC0415
+        from numeric.report import figure_bytes, write_all  # noqa: PLC0415
+
+        figure = activation_figure(typed, variance)
+        kinds = {k: (f"activation.{k}", figure_bytes(figure, k)) for k in ("pdf", "png")}
+        click.echo("written: " + ", ".join(str(p) for p in write_all(out, kinds).values()))
+    return 0
+
+
+@main.command()
+@click.option("--clear", is_flag=True, help="Remove all compiled kernels.")
+@reported
+def doctor(clear: bool) -> int:
+    """Versions, processor, threads and the cache of compiled kernels."""
+    from numeric import doctor as room  # noqa: PLC0415
+
+    if clear:
+        click.echo(f"{room.clear()} compiled kernels removed")
+    click.echo(room.report())
     return 0
 
 

@@ -7,6 +7,8 @@ import numpy as np
 from sympy import latex
 
 from derive.activation import Activation
+from derive.balls import enclose
+from derive.theory.deep_features import deep_features
 from derive.value import Kind, Value
 from numeric.curve import CurveRun, spread
 from numeric.solution import Status
@@ -90,6 +92,44 @@ def activation_text(
             rows.append(f"{'':10s}   {latex(value.expr)}")
     reasons = {v.reason for v in values.values() if v.kind is not Kind.CLOSED_FORM and v.reason}
     rows += [f"note: {reason}" for reason in sorted(reasons)]
+    return "\n".join(rows)
+
+
+_RHOS = ("-1", "-1/2", "0", "1/2", "9/10", "1")
+
+
+def kernel_text(
+    activation: Activation, variance: str = "1", digits: int = 20, as_latex: bool = False
+) -> str:
+    """Return the kernel E[s(u) s(v)] at correlation rho: closed form or certified series."""
+    kernel = activation.kernel(variances=(variance, variance))
+    value = kernel.value
+    rows = [f"kernel at variance {variance}   [{kernel.kind.value}]"]
+    if isinstance(value, Value):
+        rows.append(f"K(rho) = {value.expr}")
+        if as_latex:
+            rows.append(f"         {latex(value.expr)}")
+    else:
+        rows.append(f"series of {value.order + 1} terms, error <= {value.error:.1g} on [-1, 1]")
+        rows.append(f"note: {kernel.reason}")
+        if as_latex:
+            rows.append(f"         {value.latex()}")
+    shown = min(digits, 12) if not isinstance(value, Value) else digits
+    rows += [f"K({r:>4}) = {kernel.at(r, shown).str(shown)}" for r in _RHOS]
+    return "\n".join(rows)
+
+
+def depth_text(activation: Activation, variance: str, depth: int, digits: int = 20) -> str:
+    """Return the constants of each layer of a network, weights of unit variance, mean removed."""
+    model = deep_features([activation] * depth, centre=True, spectrum=[(variance, 1)])
+    rows = [f"layers of unit weight variance, mean removed: {'r_l':>12} kappa_1 kappa_*^2"]
+    for level, r in enumerate(model.variances[:-1], 1):
+        numbers = (
+            enclose(r, digits),
+            activation.kappa_1(r).ball(digits),
+            activation.kappa_star_squared(r).ball(digits),
+        )
+        rows.append(f"layer {level}: " + "  ".join(n.str(digits) for n in numbers))
     return "\n".join(rows)
 
 
