@@ -132,23 +132,30 @@ class Evaluator:
         out = self.solve(inputs, threads)[:, : arrays[0].size]
         return assemble(self.program, self.asked, arrays, out, at_limit)
 
-    def solve(self, inputs: NDArray[np.float64], threads: int | None = None) -> NDArray[np.float64]:
+    def solve(
+        self,
+        inputs: NDArray[np.float64],
+        threads: int | None = None,
+        out: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.float64]:
         """Solve prepared inputs of shape (controls, size); return the rows, shape (rows, size).
 
         ``size`` must be a multiple of ``kernel.width``. Nothing is checked; this is what benchmarks
-        time. The last two rows are status and steps.
+        time. The last two rows are status and steps. ``out`` takes the rows, if it is given:
+        contiguous, float64.
 
         Accuracy: per point, see ``Solution.error``.
         """
         size, kernel = inputs.shape[1], self.kernel
-        out = np.empty((len(row_names(self.program, self.asked)), size))
-        flat, result = inputs.ravel(), out.reshape(-1)
+        rows = len(row_names(self.program, self.asked))
+        filled = np.empty((rows, size)) if out is None else out
+        flat, result = inputs.ravel(), filled.reshape(-1)
 
         def solve(first: int, last: int) -> None:
             kernel.run(flat, self.constants, result, size, first, last)
 
         run_blocks(solve, size // kernel.width, kernel.width, threads)
-        return out
+        return filled
 
     def __repr__(self) -> str:
         head = f"Evaluator({self.program!r}; {self.method}: {self.kernel.reason})"
