@@ -124,7 +124,7 @@ class Propagation:
         return Value(expand(expr), mean.kind, mean.reason, mean.log)
 
     def fixed_points(
-        self, low: Number = Fraction(1, 1000), high: Number = 1000, digits: int = 20
+        self, low: Number = Fraction(1, 1000), high: Number = 100, digits: int = 20
     ) -> FixedPoints:
         """Return all fixed points of V in [low, high], and q = 0 where V(0) = 0.
 
