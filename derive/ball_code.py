@@ -11,6 +11,7 @@ from sympy import Symbol
 
 from derive.block import Block
 from derive.codegen import _SAME_NAME, BlockPrinter, function, rename
+from derive.coupled import AnyProgram, CoupledProgram
 from derive.errors import NotSupportedError
 from derive.program import Program
 
@@ -97,7 +98,23 @@ def _part(block: Block, which: slice) -> Block:
     return Block(block.inputs, block.lines, block.results[which]).pruned()
 
 
-def proof_names(program: Program, blocks: Mapping[str, Block]) -> dict[Symbol, str]:
+def coupled_proof_blocks(program: CoupledProgram) -> dict[str, Block]:
+    """Return the blocks that a certificate of coupled equations evaluates.
+
+    ``defects`` and ``jacobian`` (row by row) of the equations, ``outputs``, and ``slopes``: the
+    slopes block as it is.
+    """
+    n, count = len(program.unknowns), len(program.outputs)
+    report, first = program.report, 2 * len(program.unknowns)
+    return {
+        "defects": _part(report, slice(0, n)),
+        "jacobian": _part(report, slice(first, first + n * n)),
+        "outputs": _part(report, slice(first + n * n, first + n * n + count)),
+        "slopes": program.slopes,
+    }
+
+
+def proof_names(program: AnyProgram, blocks: Mapping[str, Block]) -> dict[Symbol, str]:
     """Return the target names of a program, with those that its proof adds."""
     names = rename(program)
     for block in blocks.values():
@@ -107,7 +124,7 @@ def proof_names(program: Program, blocks: Mapping[str, Block]) -> dict[Symbol, s
     return names
 
 
-def ball_source(program: Program) -> str:
+def ball_source(program: AnyProgram) -> str:
     """Print the proof blocks of a program as functions of controls, constants and unknowns.
 
     Example:
@@ -118,6 +135,7 @@ def ball_source(program: Program) -> str:
         (c_alpha, c_lam, c_noise, K_signal, u_x_0):
             return (u_x_0, c_lam*u_x_0,)
     """
-    blocks = proof_blocks(program)
+    coupled = isinstance(program, CoupledProgram)
+    blocks = coupled_proof_blocks(program) if coupled else proof_blocks(program)
     printer = BallPrinter(proof_names(program, blocks))
     return "\n\n\n".join(function(name, block, printer) for name, block in blocks.items())

@@ -16,6 +16,10 @@ written, so the statement is about the equations themselves.
 The branch conditions are then evaluated on N. Where all are positive and the System knows that such
 a root is unique (``Proof.uniqueness``), the physical root is in the ball; otherwise the certificate
 says exactly what is proved. Outputs and slopes are enclosed too.
+
+Triangular Programs are eliminated along their structure, where every entry of J is a sum of positive
+terms on the physical branch; coupled ones by a dense solve in balls. For the latter no conditions
+are known here, so a unique root is all that is claimed.
 """
 
 import math
@@ -29,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr
 
+from derive.coupled import AnyProgram
 from derive.errors import NotConvergedError, NotSupportedError, RangeError, UnknownNameError
 from derive.exact import exact_number
 from derive.program import Program
@@ -122,7 +127,7 @@ class Certificate:
 
 
 def certify(
-    subject: Solution | Program | System,
+    subject: Solution | System | AnyProgram,
     digits: int = 30,
     *,
     points: int | Sequence[int] | None = None,
@@ -131,7 +136,8 @@ def certify(
     """Prove solutions to a number of significant digits.
 
     Args:
-        subject: a Solution, or a Program or triangular System with the controls of one point.
+        subject: a Solution, or a Program (triangular or coupled) or triangular System with the
+            controls of one point.
         digits: significant digits of every unknown and output, 5 to 5000.
         points: which points of the Solution: flat indices, or how many to draw (fixed seed); all
             by default.
@@ -176,12 +182,12 @@ def certify(
         asked=digits,
         points=tuple(proofs),
         shape=solution.shape if points is None else (len(proofs),),
-        uniqueness=program.proof.uniqueness,
+        uniqueness=program.proof.uniqueness if isinstance(program, Program) else "",
     )
 
 
 def _subject(
-    subject: Solution | Program | System, controls: dict[str, Any]
+    subject: Solution | System | AnyProgram, controls: dict[str, Any]
 ) -> tuple[Solution, dict[str, Fraction | Expr] | None]:
     """Return a Solution that carries its Program, and the exact controls if they were given."""
     if isinstance(subject, Solution):
@@ -206,7 +212,7 @@ _EVALUATORS: dict[int, Evaluator] = {}
 _MOST_EVALUATORS = 64
 
 
-def _evaluator(program: Program) -> Evaluator:
+def _evaluator(program: AnyProgram) -> Evaluator:
     """Return the evaluator of a program, kept by identity (it keeps its program alive)."""
     if id(program) not in _EVALUATORS:
         if len(_EVALUATORS) >= _MOST_EVALUATORS:
@@ -233,7 +239,7 @@ def _chosen(solution: Solution, points: int | Sequence[int] | None) -> list[int]
     return [int(i) for i in points]
 
 
-def _written(program: Program, solution: Solution, i: int) -> dict[str, Fraction | Expr]:
+def _written(program: AnyProgram, solution: Solution, i: int) -> dict[str, Fraction | Expr]:
     return {q.name: _decimal(float(solution.controls[q.name].flat[i])) for q in program.inputs}
 
 
@@ -244,12 +250,12 @@ def _decimal(value: float) -> Fraction:
 
 
 def _no_answer(
-    program: Program, solution: Solution, i: int, at: Mapping[str, Fraction | Expr]
+    program: AnyProgram, solution: Solution, i: int, at: Mapping[str, Fraction | Expr]
 ) -> PointProof | None:
     status = Status(int(solution.status.flat[i]))
     if status != Status.CONVERGED:
         return PointProof(Verdict.NO_ANSWER, status.cause, at)
-    if at[program.slope_control] == 0:
+    if at.get(program.slope_control) == 0 and isinstance(program, Program):
         reason = f"{program.slope_control} = 0 is a limit, not a root; give a positive number"
         return PointProof(Verdict.NO_ANSWER, reason, at)
     return None
@@ -259,11 +265,14 @@ def _compared(proof: PointProof, solution: Solution, i: int) -> PointProof:
     """Refuse a proof whose root is not the answer of the Solution."""
     if proof.verdict not in PROVED:
         return proof
+    coupled = not isinstance(solution.program, Program)
+    sizes = [abs(float(proof.enclosures[u].mid())) for u in solution.unknowns if coupled]
+    scale = max(sizes, default=0.0)
     for name in (*solution.unknowns, *solution.outputs):
         exact = float(proof.enclosures[name].mid())
         found = float(solution[name].flat[i])
         error = float(solution.error[name].flat[i]) if name in solution.error else 0.0
-        if not abs(found - exact) <= 8 * error + _LOOSE * abs(exact):
+        if not abs(found - exact) <= 8 * error + _LOOSE * max(abs(exact), scale):
             reason = f"{name} was {found:.6g}, the proved root has {exact:.6g}"
             return PointProof(
                 Verdict.DISAGREES, reason, proof.controls, proof.enclosures, proof.digits

@@ -189,6 +189,12 @@ def enclosures(
         raise NotSupportedError(
             f"enclosures of this {solution.name}", "the Solution has no Program", "compile it"
         )
+    if not isinstance(program, Program):
+        raise NotSupportedError(
+            f"float64 enclosures of {solution.name}",
+            "its equations are coupled",
+            "use numeric.certify, in ball arithmetic",
+        )
     kernel = _kernel(program, bool(solution.slopes) if slopes is None else slopes)
     inputs = [np.ravel(solution.controls[q.name]) for q in program.inputs]
     centres = [np.ravel(solution.unknowns[u]) for u in program.unknowns]

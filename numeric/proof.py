@@ -11,12 +11,13 @@ from enum import IntEnum
 from fractions import Fraction
 from typing import Any
 
-from flint import arb, ctx, fmpq
+from flint import arb, arb_mat, ctx, fmpq
 from sympy import Expr
 
 from derive.ball_code import ball_source
 from derive.ball_program import working_precision
 from derive.balls import Ball, enclose
+from derive.coupled import AnyProgram, CoupledProgram
 from derive.errors import UnknownNameError
 from derive.program import Program
 
@@ -49,7 +50,7 @@ class Verdict(IntEnum):
 
 _STATEMENTS = {
     Verdict.PHYSICAL: "the physical root, and no other root, is in this ball",
-    Verdict.UNIQUE: "a unique root is in this ball, and all branch conditions hold there",
+    Verdict.UNIQUE: "a unique root is in this ball, and every stated branch condition holds there",
     Verdict.NOT_PHYSICAL: "a unique root is in this ball, but it is not the physical one",
     Verdict.UNDECIDED: "a unique root is in this ball; whether it is physical is not decided",
     Verdict.DISAGREES: "the root in this ball is not the answer that was to be certified",
@@ -101,15 +102,19 @@ class Engine:
         program: what to prove roots of.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: AnyProgram) -> None:
         self.program = program
         self.inputs = tuple(q.name for q in program.inputs)
-        slopes = [f"d{o}_d{program.slope_control}" for o in program.outputs]
+        control = program.slope_control
+        slopes = [f"d{o}_d{control}" for o in program.outputs] if control else []
         self.names = (*program.unknowns, *program.outputs, *slopes)
         self.standing = standing(program)
         self._constants: dict[int, list[arb]] = {}
         self._run: dict[str, Any] = {"ball": arb, "ratio": _ratio, "choose": _choose}
         exec(ball_source(program), self._run)  # our own printed code
+        self._coupled = isinstance(program, CoupledProgram)
+        if self._coupled:
+            self._run |= coupled_functions(self._run, len(program.unknowns), len(slopes))
 
     def prove(
         self, controls: Mapping[str, Fraction | Expr], start: Sequence[float], digits: int
@@ -150,7 +155,7 @@ class Engine:
         self, values: list[arb], start: Sequence[float], bits: int, wanted: int
     ) -> list[arb] | None:
         """Refine a start by Newton and return balls that are proved to hold exactly one root."""
-        if not all(math.isfinite(v) and v != 0 for v in start):
+        if not all(math.isfinite(v) and (v != 0 or self._coupled) for v in start):
             return None
         m = [arb(v) for v in start]
         known = _FIRST_BITS
@@ -163,8 +168,9 @@ class Engine:
         size = arb(2) ** (6 - known)
         one = arb(1, size)
         for _ in range(_TRIES):
-            step = inclusion(*values, *(v * one for v in m), *m)
-            inside = all(abs(d) < abs(v) * size for d, v in zip(step, m, strict=True))
+            box, limits = self._box(m, one, size)
+            step = inclusion(*values, *box, *m)
+            inside = all(abs(d) < r for d, r in zip(step, limits, strict=True))
             moved = [v + d for v, d in zip(m, step, strict=True)]
             if inside:
                 return moved
@@ -173,18 +179,31 @@ class Engine:
                 m = [(v + d).mid() for v, d in zip(m, newton(*values, *m), strict=True)]
         return None
 
+    def _box(self, m: list[arb], one: arb, size: arb) -> tuple[list[arb], list[arb]]:
+        """Return balls about the points, and lower bounds of their radii.
+
+        Unknowns of triangular systems are positive and differ in scale; those of coupled systems
+        may vanish and share one scale.
+        """
+        if not self._coupled:
+            return [v * one for v in m], [abs(v) * size for v in m]
+        radius = max(abs(v) for v in m) * size
+        return [v + arb(0, radius.upper()) for v in m], [radius] * len(m)
+
     def _proof(
         self, values: list[arb], x: list[arb], controls: Mapping[str, Fraction | Expr]
     ) -> PointProof:
         results = [*x, *self._run["outputs"](*values, *x), *self._run["slopes"](*values, *x)]
         verdict, reason = self._verdict(self._run["conditions"](*values, *x))
-        sharp = min(_digits(v) for v in results)
+        scale = max(abs(v.mid()) for v in x) if self._coupled else arb(0)
+        sharp = min(_digits(v, scale) for v in results)
         return PointProof(
             verdict, reason, controls, dict(zip(self.names, results, strict=True)), sharp
         )
 
     def _verdict(self, conditions: Sequence[arb]) -> tuple[Verdict, str]:
-        meanings = self.program.proof.meanings
+        proof = getattr(self.program, "proof", None)
+        meanings = proof.meanings if proof else ()
         for value, meaning in zip(conditions, meanings, strict=True):
             if value <= 0:
                 return Verdict.NOT_PHYSICAL, f"it fails that {meaning}"
@@ -194,8 +213,11 @@ class Engine:
         return self.standing
 
 
-def standing(program: Program) -> tuple[Verdict, str]:
+def standing(program: AnyProgram) -> tuple[Verdict, str]:
     """Return what is proved by a unique root in a ball at which all conditions hold, and why."""
+    if isinstance(program, CoupledProgram):
+        reason = "coupled equations have no conditions here; continuation chose the branch"
+        return Verdict.UNIQUE, reason
     doubts = _doubts(program)
     if doubts:
         return Verdict.UNDECIDED, "; ".join(doubts)
@@ -222,15 +244,58 @@ def _number(value: Fraction | Expr, bits: int) -> arb:
     return enclose(value, math.ceil((bits + 8) / _LOG2_10)).arb()
 
 
-def _digits(value: arb) -> int:
+def _digits(value: arb, scale: arb) -> int:
     """Return proved significant digits, at most those of the working precision.
 
-    A value below 10^-300 in size counts by that size.
+    Digits may also be counted from ``scale``; a value below 10^-300 in size counts by that size.
     """
     bits = min(value.rel_accuracy_bits(), ctx.prec)
+    if bits < ctx.prec and scale > 0:
+        bits = max(bits, min((value + arb(scale, value.rad())).rel_accuracy_bits(), ctx.prec))
     if bits < 0 and value.abs_upper() < arb(10) ** -300:
         return 300
     return max(0, math.floor(bits / _LOG2_10))
+
+
+def coupled_functions(run: Mapping[str, Any], n: int, slopes: int) -> dict[str, Any]:
+    """Return the functions of a proof for coupled equations, from their defects and Jacobian.
+
+    Linear systems are solved in balls: the solution holds that of every matrix in the ball matrix,
+    and a matrix that may be singular gives balls that are not finite.
+    """
+    defects, jacobian, direct = run["defects"], run["jacobian"], run["slopes"]
+
+    def solve(entries: Sequence[arb], right: Sequence[arb]) -> list[arb]:
+        try:
+            found = arb_mat(n, n, list(entries)).solve(arb_mat(n, 1, [-v for v in right]))
+        except ZeroDivisionError:
+            return [arb.nan()] * n
+        return list(found.entries())
+
+    def newton(*args: arb) -> list[arb]:
+        return solve(jacobian(*args), defects(*args))
+
+    def inclusion(*args: arb) -> list[arb]:
+        values, box, points = args[: -2 * n], args[-2 * n : -n], args[-n:]
+        return solve(jacobian(*values, *box), defects(*values, *points))
+
+    def slope(*args: arb) -> list[arb]:
+        if not slopes:
+            return []
+        rows = direct(*args)
+        moved = solve(rows[n : n + n * n], rows[:n])
+        own, gradients = rows[n + n * n :][:slopes], rows[n + n * n + slopes :]
+        return [
+            d + sum((g * v for g, v in zip(gradients[k * n :], moved, strict=False)), arb(0))
+            for k, d in enumerate(own)
+        ]
+
+    return {
+        "newton": newton,
+        "inclusion": inclusion,
+        "conditions": lambda *args: (),
+        "slopes": slope,
+    }
 
 
 def _ratio(p: int, q: int) -> arb:

@@ -19,8 +19,7 @@ from flint import arb
 from numpy.typing import NDArray
 
 from derive.coupled import AnyProgram
-from derive.errors import NotSupportedError, RangeError, UnknownNameError
-from derive.program import Program
+from derive.errors import RangeError, UnknownNameError
 from derive.symbols import Quantity
 from numeric.cache import content_key, read_bytes, write_bytes
 from numeric.proof import PROVED, Engine, PointProof
@@ -81,6 +80,7 @@ class SelfTest:
         failures: statement -> number of points that have no comparison, or a wrong root.
         first_failure: controls of the first of them, empty if there is none.
         worst: largest errors by quantity.
+        note: what the witness does not prove about the branch; empty if nothing is missing.
 
     Accuracy: errors are measured against balls of ``digits`` digits; the largest over all inputs is
         at least what is seen here.
@@ -94,6 +94,7 @@ class SelfTest:
     failures: Mapping[str, int]
     first_failure: Mapping[str, float]
     worst: tuple[Worst, ...]
+    note: str = ""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -123,6 +124,7 @@ class SelfTest:
         rows = [f"SelfTest({self.name}; {self.summary})"]
         rows.append("  quantity         relative   of the claimed error")
         rows += [f"  {w.name:14s} {w.relative:10.1e}   {w.units:10.2g}" for w in self.worst]
+        rows += [f"  note: {self.note}"] if self.note else []
         return "\n".join([*rows, *(f"  warning: {line}" for line in self.warnings)])
 
     def to_json(self) -> str:
@@ -174,12 +176,6 @@ def self_test(
         asked = f"self-test with {points} points, {digits} digits"
         raise RangeError(asked, "out of range", "give points >= 1 and 20 <= digits <= 1000")
     program = evaluator.program
-    if not isinstance(program, Program):
-        raise NotSupportedError(
-            f"a self-test of {program.name}",
-            "its equations are coupled, and no proof of their branch is known",
-            "compare points with numeric.reference",
-        )
     drawn = draw(program, points, seed, ranges or {})
     solution = evaluator(**_grouped(program, drawn))
     result = _compare(program, drawn, solution, digits, seed)
@@ -211,7 +207,7 @@ def _at(controls: Mapping[str, float]) -> str:
 
 
 def draw(
-    program: Program, points: int, seed: int, ranges: Mapping[str, tuple[float, float]]
+    program: AnyProgram, points: int, seed: int, ranges: Mapping[str, tuple[float, float]]
 ) -> dict[str, NDArray[np.float64]]:
     """Return random controls, by name; in a quarter of the points two positive ones are equal.
 
@@ -257,14 +253,14 @@ def _bounds(
     return max(quantity.low, -_SPAN[1]), min(quantity.high, _SPAN[1])
 
 
-def _grouped(program: Program, drawn: Mapping[str, Any]) -> dict[str, Any]:
+def _grouped(program: AnyProgram, drawn: Mapping[str, Any]) -> dict[str, Any]:
     grouped = {n for names in program.groups.values() for n in names}
     flat = {n: v for n, v in drawn.items() if n not in grouped}
     return flat | {g: tuple(drawn[n] for n in names) for g, names in program.groups.items()}
 
 
 def _compare(
-    program: Program,
+    program: AnyProgram,
     drawn: Mapping[str, NDArray[np.float64]],
     solution: Solution,
     digits: int,
@@ -294,6 +290,7 @@ def _compare(
         failures=dict(failures),
         first_failure=first,
         worst=table.worst(),
+        note=engine.standing[1],
     )
 
 

@@ -1,0 +1,95 @@
+"""Certificates and self-tests of coupled equations: a unique root, and what is not claimed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from mpmath import mp, mpf
+
+from derive.coupled import coupled_program
+from derive.dyson import equations
+from derive.errors import NotSupportedError
+from derive.matrices import dims, eye, gaussian, ntrace
+from derive.symbols import control
+from numeric.certify import certify
+from numeric.compiled import compile
+from numeric.enclosures import enclosures
+from numeric.proof import Verdict
+from numeric.reference import reference
+from numeric.selftest import self_test
+
+AT = {"d": "0.7", "n": "0.5", "lam": "0.3"}
+
+
+@pytest.fixture(scope="module")
+def letters():
+    n, d = dims("n d")
+    return control("lam", positive=True), gaussian("X", d, n, 1 / n), d
+
+
+@pytest.fixture(scope="module")
+def wishart(letters):
+    lam, X, d = letters
+    return coupled_program(equations({"m": ntrace((X * X.T + lam * eye(d)).inv())}))
+
+
+@pytest.fixture(scope="module")
+def noisy_features():
+    """Linear random features with noise: two coupled unknowns."""
+    n, p, d = dims("n p d")
+    lam = control("lam", positive=True)
+    F = gaussian("W", p, d, 1 / d) * gaussian("X", d, n, 1 / n) + gaussian("V", p, n, 1 / n)
+    return coupled_program(equations({"m": ntrace((F * F.T + lam * eye(p)).inv())}))
+
+
+def holds(ball, value):
+    with mp.workdps(60):
+        mid = mpf(ball.mid.numerator) / ball.mid.denominator
+        return abs(mid - value) <= mpf(ball.rad.numerator) / ball.rad.denominator + mpf(10) ** -45
+
+
+def test_the_marchenko_pastur_root_is_enclosed(wishart):
+    """lam c m^2 + (lam + 1 - c) m - 1 = 0 with c = d/n."""
+    proof = certify(wishart, 30, **AT)
+    with mp.workdps(60):
+        c, lam = mpf(7) / 5, mpf(3) / 10
+        half = (lam + 1 - c) / (2 * lam * c)
+        m = -half + mp.sqrt(half**2 + 1 / (lam * c))
+    assert holds(proof["m"], m)
+    assert proof["m"].digits >= 30
+    assert proof.points[0].verdict == Verdict.UNIQUE
+    assert proof.proved
+    assert not proof.physical
+    assert "continuation chose the branch" in proof.points[0].reason
+
+
+def test_several_unknowns_outputs_and_slopes_hold_the_reference(noisy_features):
+    assert len(noisy_features.unknowns) > 1
+    proof = certify(noisy_features, 30, p="0.9", **AT)
+    truth = reference(noisy_features, digits=50, p="0.9", **AT)
+    assert proof.proved
+    assert set(truth.values) <= set(proof.points[0].enclosures)
+    assert all(holds(proof[name], value) for name, value in truth.values.items())
+
+
+def test_a_wrong_root_is_refused(wishart):
+    """The other root of the quadratic is a root; the answer's outputs do not belong to it."""
+    solution = compile(wishart)(**{k: float(v) for k, v in AT.items()})
+    other = min(np.roots([0.3 * 1.4, 0.3 + 1 - 1.4, -1.0]).real)
+    wrong = replace(solution, unknowns={u: np.array(other) for u in wishart.unknowns})
+    assert certify(solution, 20).proved
+    refused = certify(wrong, 20).points[0]
+    assert refused.verdict == Verdict.DISAGREES
+
+
+def test_self_tests_say_that_the_branch_is_not_proved(wishart):
+    test = self_test(compile(wishart), 20, keep=None)
+    assert test.failures == {}
+    assert max(w.relative for w in test.worst) < 1e-9
+    assert "continuation chose the branch" in repr(test)
+
+
+def test_float64_enclosures_of_coupled_equations_are_refused(wishart):
+    solution = compile(wishart)(**{k: float(v) for k, v in AT.items()})
+    with pytest.raises(NotSupportedError, match="its equations are coupled"):
+        enclosures(solution)
