@@ -153,6 +153,8 @@ def _exact(value: Any) -> Fraction:
 
 
 def _fraction(value: arb) -> Fraction:
+    if value == 0:
+        return Fraction(0)
     mantissa, exponent = (int(part) for part in value.man_exp())
     if exponent + mantissa.bit_length() > _LARGEST_EXPONENT:
         size = f"the value is near 2**{exponent + mantissa.bit_length()}"
