@@ -165,8 +165,10 @@ def _price(gap: arb, product: arb, low: arb, high: arb) -> arb:
     rest = arb(0)
     if low == 0 and gap > 0:
         steep = gap / (high.sin() * high.sin())
-        low = (gap / (ctx.prec * log(2) + 20 + (1 + steep).log() + steep)).sqrt().mid()
-        top = (-product / (1 + low.cos())).max(-product / 2)
+        there = -product / (1 + high.cos())
+        top = there.max(-product / 2)
+        fall = ctx.prec * log(2) + 20 + (1 + steep).log() + steep + (top - there)
+        low = (gap / fall).sqrt().mid()
         rest = arb(0.5, 0.5) * low * (top - gap / (low.sin() * low.sin())).exp()
     wide, slant = acb(gap), acb(product)
 

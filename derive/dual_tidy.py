@@ -9,32 +9,40 @@ from typing import Any
 
 from sympy import (
     Add,
+    Dummy,
     Expr,
     I,
     Mul,
+    Poly,
+    Pow,
     S,
     Symbol,
     cos,
     cosh,
     count_ops,
+    denom,
     exp,
     expand,
     factor,
     factor_terms,
     sin,
     sinh,
+    sqrt,
 )
+from sympy.polys.fields import sfield
 
 from derive.gaussian_moments import Combination, canonical, split
 
 Weights = dict[Expr, Expr]
+LARGE = 250
+"""Operations above which a coefficient keeps its many fractions: joining them takes minutes."""
 
 
 def assemble_kernel(combination: Combination) -> Expr:
     """Return the value of a real combination as one expression."""
     groups: dict[Expr, Weights] = {}
     for (exponent, phase, special), weight in combination.items():
-        for function, part in _real_parts(expand(weight), phase, special):
+        for function, part in _real_parts(weight, phase, special):
             row = groups.setdefault(function, {})
             row[exponent] = row.get(exponent, S.Zero) + part
     by_exponent: dict[Expr, list[Expr]] = {}
@@ -49,7 +57,7 @@ def _real_parts(weight: Expr, phase: Expr, special: Expr) -> list[tuple[Expr, Ex
     """Return (function, coefficient) pairs adding up to Re(weight e^(i phase)) special."""
     if phase == 0 and not weight.has(I):
         return [(special, weight)]
-    real, imaginary = split(weight)
+    real, imaginary = split(expand(weight))
     parts = []
     for wave, part in ((cos(phase), real), (sin(phase), -imaginary)):
         sense, function = wave.as_coeff_Mul()
@@ -65,11 +73,33 @@ def _clean(row: Weights) -> Weights:
 
 def shortest(weight: Expr) -> Expr:
     """Return the shortest of a few exact spellings of a coefficient."""
+    if denom(weight).free_symbols or any(denom(term).free_symbols for term in weight.args):
+        return weight if count_ops(weight) > LARGE else _one_fraction(weight)
     weight = expand(weight)
     candidates = [weight, factor_terms(weight)]
     if weight.free_symbols:
         candidates.append(factor(weight))
     return min(candidates, key=count_ops)
+
+
+def _one_fraction(weight: Expr) -> Expr:
+    """Return a coefficient with denominators as one factored fraction; roots count as letters."""
+    roots = {p for p in weight.atoms(Pow) if p.exp.is_Rational and not p.exp.is_Integer}
+    letters = {base: Dummy("r", positive=True) for base in {p.base for p in roots}}
+    plain = weight.xreplace({p: letters[p.base] ** (2 * p.exp) for p in roots})
+    fraction_ = sfield(plain)[1]
+    top, bottom = fraction_.numer.as_expr(), fraction_.denom.as_expr()
+    for base, letter in letters.items():
+        top, bottom = (_even_powers(e, letter, base) for e in (top, bottom))
+    back = {letter: sqrt(base) for base, letter in letters.items()}
+    result: Expr = (factor(top) / factor(bottom)).xreplace(back)
+    return result
+
+
+def _even_powers(expr: Expr, letter: Symbol, base: Expr) -> Expr:
+    """Write even powers of a root as powers of what is under it."""
+    terms = Poly(expr, letter).terms()
+    return expand(Add(*(c * base ** (n // 2) * letter ** (n % 2) for (n,), c in terms)))
 
 
 def _paired(row: Weights) -> list[tuple[Expr, Expr, Expr]]:
@@ -119,7 +149,7 @@ def stable_sums(expr: Expr, rho: Symbol, root: Symbol) -> Expr:
     side is below half of the other loses at most one bit, and stays.
     """
     paired: Any = expr.replace(
-        lambda e: e.is_Add and rho in e.free_symbols and e.is_polynomial(rho),
+        lambda e: _is_small_polynomial(e, rho),
         lambda e: _paired_powers(e, rho, root),
     )
     paired = paired.replace(
@@ -138,6 +168,12 @@ def _turned(part: Expr) -> Expr:
     if part.is_Add and _is_negative(part):
         return Mul(S.NegativeOne, expand(-part), evaluate=False)
     return part
+
+
+def _is_small_polynomial(e: Expr, rho: Symbol) -> bool:
+    if not e.is_Add or rho not in e.free_symbols or count_ops(e) > LARGE:
+        return False
+    return bool(e.is_polynomial(rho))
 
 
 def _paired_powers(total: Expr, rho: Symbol, root: Symbol) -> Expr:

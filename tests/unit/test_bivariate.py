@@ -128,6 +128,12 @@ def test_far_tail_keeps_relative_digits():
     assert abs(value / again - 1) < 1e-24
 
 
+def test_two_halves_add_up_to_one_normal_far_in_the_tail():
+    r = Rational(9, 10)
+    parts = bivariate_normal(-1000, 900, -r).n(30) + bivariate_normal(-1000, -900, r).n(30)
+    assert abs(parts / (erfc(1000 / sqrt(2)) / 2).n(30) - 1) < 1e-28
+
+
 def test_balls_of_inexact_arguments_hold_the_values_at_their_ends():
     with ctx.workprec(120):
         wide = bivariate_normal(h, k, r)._ball(

@@ -103,8 +103,11 @@ def numeric(expr):
     return lambdify(z, expr.subs(NUMBERS) + 0 * z, ["scipy", "numpy"])
 
 
-@pytest.mark.parametrize("means", [CENTRED, SHIFTED], ids=["centred", "shifted"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("name", "means"),
+    [(name, CENTRED) for name in CASES]
+    + [(name, SHIFTED) for name in ("sin", "gabor", "erf", "gelu", "relu", "clip", "elu")],
+)
 def test_kernel_at_unequal_variances_agrees_with_quadrature(name, means):
     kernel = dual(CASES[name], variances=(a, b), means=means).expr
     f = numeric(CASES[name])
@@ -113,6 +116,16 @@ def test_kernel_at_unequal_variances_agrees_with_quadrature(name, means):
         law = ((1.6, 0.6), [float(m) for m in means])
         witness = quadrature(f, f, float(correlation), *law)
         assert abs(float(kernel.subs(at).n(18)) - witness) < 1e-12 * (1 + abs(witness))
+
+
+@pytest.mark.parametrize(
+    "f", [z**2 * erf(z), z**3 * (1 + erf(z / sqrt(2) + Rational(3, 10))) / 2, z**2 * Max(z - 1, 0)]
+)
+def test_powers_beside_error_functions_and_kinks_agree_with_quadrature(f):
+    law = {"variances": (Rational(9, 4), 1), "means": (0, Rational(1, 5))}
+    value = dual(f, **law).expr.subs(rho, Rational(3, 5)).n(18)
+    witness = quadrature(numeric(f), numeric(f), 0.6, (2.25, 1.0), (0.0, 0.2))
+    assert abs(float(value) - witness) < 1e-12 * (1 + abs(witness))
 
 
 @pytest.mark.parametrize("name", ["clip", "gelu", "elu", "leaky relu", "polynomial", "gabor"])
