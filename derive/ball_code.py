@@ -135,7 +135,9 @@ def ball_source(program: AnyProgram) -> str:
         (c_alpha, c_lam, c_noise, K_signal, u_x_0):
             return (u_x_0, c_lam*u_x_0,)
     """
-    coupled = isinstance(program, CoupledProgram)
-    blocks = coupled_proof_blocks(program) if coupled else proof_blocks(program)
+    if isinstance(program, CoupledProgram):
+        blocks = coupled_proof_blocks(program)
+    else:
+        blocks = proof_blocks(program)
     printer = BallPrinter(proof_names(program, blocks))
     return "\n\n\n".join(function(name, block, printer) for name, block in blocks.items())

@@ -17,9 +17,9 @@ The branch conditions are then evaluated on N. Where all are positive and the Sy
 a root is unique (``Proof.uniqueness``), the physical root is in the ball; otherwise the certificate
 says exactly what is proved. Outputs and slopes are enclosed too.
 
-Triangular Programs are eliminated along their structure, where every entry of J is a sum of positive
-terms on the physical branch; coupled ones by a dense solve in balls. For the latter no conditions
-are known here, so a unique root is all that is claimed.
+Triangular Programs are eliminated along their structure; for deep features J has nonnegative
+entries on the physical branch, so nothing cancels. Coupled ones are solved densely in balls; no
+conditions are known for them here, so a unique root is all that is claimed.
 """
 
 import math
