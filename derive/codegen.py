@@ -190,7 +190,17 @@ class CPrinter(LanePrinter):
         return str(super()._print_Function(expr)).removeprefix(".")
 
     def _print_Pow(self, expr: Any, rational: bool = False) -> str:
-        return str(super()._print_Pow(expr, rational)).replace(".sqrt(", "sqrt(")
+        base, exponent = expr.as_base_exp()
+        text = str(super()._print_Pow(expr, rational)).replace(".sqrt(", "sqrt(")
+        if "**" not in text:
+            return text
+        power = int(exponent) if exponent.is_Integer else self._print(exponent)
+        return f"pow({self._print(base)}, {power})"
+
+    def _print_NumberSymbol(self, expr: Any) -> str:
+        return {"Pi": "M_PI", "Exp1": "M_E"}[type(expr).__name__]
+
+    _print_Pi = _print_Exp1 = _print_NumberSymbol
 
 
 class MpmathPrinter(BlockPrinter):
