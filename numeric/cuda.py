@@ -101,7 +101,7 @@ class CudaEvaluator:
         Accuracy: per point, see ``Solution.error``; in float32 its unit is 6e-8.
         """
         arrays = broadcast_controls(self.program, controls)
-        layout, at_limit = self._layout(arrays)
+        layout, at_limit = self.layout(arrays)
         out = self.solve(layout)
         return assemble(self.program, self.asked, arrays, out, at_limit)
 
@@ -133,7 +133,7 @@ class CudaEvaluator:
         arrays = broadcast_controls(self.program, controls)
         axis = _axis(self.program, arrays, over)
         arrays = [np.moveaxis(a, axis, -1) for a in arrays]
-        layout, at_limit = self._layout(arrays)
+        layout, at_limit = self.layout(arrays)
         picks, out = self._best(layout, goals.index(output), arrays[0].shape[-1])
         place = picks.reshape(arrays[0].shape[:-1])[..., None]
         chosen = [np.take_along_axis(a, place, -1)[..., 0] for a in arrays]
@@ -145,8 +145,8 @@ class CudaEvaluator:
 
         Accuracy: per point, see ``Solution.error``.
         """
-        device = self._device(layout)
-        out = np.empty((self._rows, layout.size))
+        device = self.to_device(layout)
+        out = np.empty((self.rows, layout.size))
         for first, last in _pieces(layout.size, self._points):
             out[:, first:last] = self._piece("run", device, (), first, last)
         return out
@@ -155,7 +155,8 @@ class CudaEvaluator:
         return f"CudaEvaluator({self.program!r}; {self.precision.name})"
 
     @property
-    def _rows(self) -> int:
+    def rows(self) -> int:
+        """Numbers per point that the device returns."""
         return len(row_names(self.program, self.asked))
 
     @property
@@ -165,10 +166,16 @@ class CudaEvaluator:
     @property
     def _points(self) -> int:
         """Points of one piece."""
-        return max(1, _BUFFER // (self._rows * int(self._dtype.itemsize)))
+        return max(1, _BUFFER // (self.rows * int(self._dtype.itemsize)))
 
-    def _layout(self, arrays: Sequence[NDArray[np.float64]]) -> tuple[Layout, NDArray[np.bool_]]:
-        """Return the grid, and which points have a slope control that is exactly zero."""
+    def layout(self, arrays: Sequence[NDArray[np.float64]]) -> tuple[Layout, NDArray[np.bool_]]:
+        """Return the grid of broadcast controls, and which points have a zero slope control.
+
+        Raises:
+            RangeError: for a value that float32 cannot hold, where that is the precision.
+
+        Accuracy: values are rounded to the precision.
+        """
         axes = [_varying(a) for a in arrays]
         at_limit = np.zeros(arrays[0].shape, dtype=bool)
         for j, quantity in enumerate(self.program.inputs):
@@ -180,7 +187,7 @@ class CudaEvaluator:
                 axes[j] = np.where(axes[j] == 0, LIMIT, axes[j])
         return grid_layout(axes, arrays[0].shape, self._dtype), at_limit.reshape(-1)
 
-    def _device(self, layout: Layout) -> tuple[Any, ...]:
+    def to_device(self, layout: Layout) -> tuple[Any, ...]:
         """Copy a grid and the constants to the device."""
         cuda = _numba_cuda()
         constants = self.constants.astype(self._dtype)
@@ -192,16 +199,16 @@ class CudaEvaluator:
     ) -> Array:
         """Solve points first, ..., last - 1 and return their rows."""
         size = last - first
-        buffer = _numba_cuda().device_array(self._rows * size, dtype=self._dtype)
-        launch = getattr(self.kernels, kernel)[_launch(size)]
+        buffer = _numba_cuda().device_array(self.rows * size, dtype=self._dtype)
+        launch = getattr(self.kernels, kernel)[launch_shape(size)]
         launch(*device, *more, buffer, first, size)
-        return buffer.copy_to_host().reshape(self._rows, size)
+        return buffer.copy_to_host().reshape(self.rows, size)
 
     def _best(self, layout: Layout, which: int, length: int) -> tuple[Array, NDArray[np.float64]]:
         """Return the best place of each row along the last axis, and the rows of numbers there."""
-        cuda, device = _numba_cuda(), self._device(layout)
+        cuda, device = _numba_cuda(), self.to_device(layout)
         count = layout.size // length
-        picks, out = np.empty(count, dtype=np.int64), np.empty((self._rows, count))
+        picks, out = np.empty(count, dtype=np.int64), np.empty((self.rows, count))
         for first, last in _pieces(count, self._points):
             places = cuda.device_array(last - first, dtype=np.int64)
             self.kernels.best[_launch_rows(last - first)](
@@ -318,7 +325,7 @@ def _pieces(count: int, most: int) -> list[tuple[int, int]]:
     return [(first, min(first + most, count)) for first in range(0, count, most)]
 
 
-def _launch(size: int) -> tuple[int, int]:
+def launch_shape(size: int) -> tuple[int, int]:
     """Return blocks and threads for a kernel with one point per thread."""
     if importlib.import_module("numba").config.ENABLE_CUDASIM:
         return 2, 4

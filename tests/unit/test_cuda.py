@@ -105,7 +105,7 @@ def test_a_product_grid_costs_the_sum_of_its_axes():
     evaluator = bare(declared(1))
     controls = {"alpha": np.ones((50, 1)), "lam": np.ones((1, 70)), "gamma": 2.0, "noise": 0.1}
     arrays = numeric.cuda.broadcast_controls(evaluator.program, controls)
-    layout, _ = evaluator._layout(arrays)
+    layout, _ = evaluator.layout(arrays)
     assert (layout.inputs.size, layout.size) == (50 + 70 + 2, 3500)
 
 
@@ -244,7 +244,7 @@ from test_cuda import DEPTHS, declared, grid
 found = {}
 for depth in DEPTHS:
     evaluator = compile(declared(depth), target="cuda")
-    numeric.cuda._BUFFER = 8 * evaluator._rows * 17
+    numeric.cuda._BUFFER = 8 * evaluator.rows * 17
     solution = evaluator(**grid(depth))
     best = evaluator.best("E_test", "lam", **grid(depth))
     for name, one in (("all", solution), ("best", best)):
@@ -339,5 +339,5 @@ def test_float32_on_the_device_is_within_its_error_bars():
 def test_pieces_of_any_size_give_the_same_numbers(monkeypatch):
     evaluator = compile(declared(1), target="cuda")
     whole = evaluator(**grid(1))
-    monkeypatch.setattr(numeric.cuda, "_BUFFER", 8 * evaluator._rows * 7)
+    monkeypatch.setattr(numeric.cuda, "_BUFFER", 8 * evaluator.rows * 7)
     assert np.array_equal(evaluator(**grid(1)).E_test, whole.E_test, equal_nan=True)
