@@ -196,7 +196,7 @@ class MarchenkoPastur(Law):
         u = sheet.unknown(large / (c * s))
         sheet.upper.append(u)
         t = sheet.line("t", 1 / (c * (u - 1)))
-        z = sheet.line("z", s * c * u * (1 + t))
+        z = sheet.line("z", s * (u**2 / (u - 1) if c == 1 else c * u * (1 + t)))
         node = sheet.node(z, 1 / (s * c * u), t)
         if sheet.tower:
             sheet.gaps += [(None, Integer(1)), (Integer(1), None)]
@@ -218,8 +218,8 @@ class MarchenkoPastur(Law):
         """Write ``z = scale omega (1 + ratio t(omega))``."""
         c, s = sheet.parameter(self.ratio), sheet.parameter(self.scale)
         sheet.upper.append(base.z)
-        z = sheet.line("z", s * base.z * (1 + c * base.t))
-        node = sheet.node(z, (1 + base.t) / z, base.t)
+        growth = sheet.line("w", s * (base.z * base.g if c == 1 else 1 + c * base.t))
+        node = sheet.node(base.z * growth, base.g / growth, base.t)
         if law is not None and sheet.tower:
             sheet.rung(node, tuple(base.z - sheet.parameter(a) for a, _ in law.atoms()))
         return node

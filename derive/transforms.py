@@ -195,9 +195,8 @@ class Gram(Law):
         r = sheet.parameter(self.ratio)
         n = self.law.write(sheet, large / r)
         sheet.upper.append(n.z)
-        z = sheet.line("z", n.z * (r + n.t))
-        t = sheet.line("t", n.t / r)
-        node = sheet.node(z, (1 + t) / z, t)
+        growth = n.z * n.g if r == 1 else r + n.t  # 1 + t = z G, without cancellation
+        node = sheet.node(n.z * growth, 1 / (r * n.z), n.t / r)
         if sheet.tower:
             sheet.rung(node, atom_splits(sheet, n, self.law))
         return node
@@ -304,8 +303,8 @@ class FreeProduct(Law):
         y = self.right.write(sheet, large / sheet.parameter(self.left.mean))
         sheet.upper += [x.z, y.z]
         sheet.constraints.append(sheet.line("c", 1 / x.t - 1 / y.t))
-        z = sheet.line("z", x.z * y.z * x.t / (1 + x.t))
-        return sheet.node(z, (1 + x.t) / z, x.t)
+        z = sheet.line("z", y.z * x.t / x.g)
+        return sheet.node(z, x.g * x.z / z, x.t)
 
     def multiply_to(self, sheet: Sheet, base: Node, law: Law | None) -> Node | None:
         """One after the other, if both can."""
@@ -441,12 +440,12 @@ class ProductPower(Law):
         return self.law.S(t) ** self.k
 
     def write(self, sheet: Sheet, large: Expr) -> Node:
-        """Write ``z = omega (omega t/(1 + t))^(k-1)``."""
+        """Write ``z = omega (t/G)^(k-1)``, as 1 + t = omega G."""
         n = self.law.write(sheet, large / sheet.parameter(self.law.mean) ** (self.k - 1))
         sheet.upper.append(n.z)
         sheet.tower = sheet.tower and self.k == 1
-        z = sheet.line("z", n.z * (n.z * n.t / (1 + n.t)) ** (self.k - 1))
-        return sheet.node(z, (1 + n.t) / z, n.t)
+        ratio = sheet.line("r", n.t / n.g)
+        return sheet.node(n.z * ratio ** (self.k - 1), n.g / ratio ** (self.k - 1), n.t)
 
 
 _PROBE = Node(Symbol("z"), Symbol("g"), Symbol("t"))

@@ -118,7 +118,7 @@ def newton(zr, zi, u, d, trial, work, most, floor, p{tables}):
     for count in range(1, most + 1):
         size = moves(c, zr, zi, u, d, work)
         if not (size < math.inf):
-            return False, count, c
+            return False, count, math.inf, c
         scale = 1.0
         inside = False
         for _ in range(30):
@@ -130,13 +130,13 @@ def newton(zr, zi, u, d, trial, work, most, floor, p{tables}):
                 break
             scale *= 0.5
         if not inside:
-            return False, count, c
+            return False, count, math.inf, c
         for j in range({k2}):
             u[j] = trial[j]
         if scale == 1.0 and (size <= 3e-16 or (size < 1e-8 and size >= 0.25 * last)):
-            return True, count, c
+            return True, count, size, c
         last = size
-    return last < 1e-12, most, c
+    return last < 1e-12, most, last, c
 
 
 @njit("void(f8[::1],f8[::1],f8[::1],f8,b1,f8[:,::1]{signature})", cache=True, nogil=True, **S)
@@ -164,10 +164,10 @@ def sweep(x, y, p, bound, real, out{tables}):
                 goal = max(high, factor * now)
             elif task == REAL:
                 floor = -2.0
-            done, count, c = newton(zr, goal, u, d, trial, work, most, floor, p{tables})
+            done, count, size, c = newton(zr, goal, u, d, trial, work, most, floor, p{tables})
             total += count
             if task == DIRECT:
-                done = done and margin(c) > 1e-13
+                done = done and margin(c) > 1e-13 + 64.0 * size
                 task = END if done else FAR
                 path = {warm} if done else {continued}
             elif task == REAL:
@@ -175,7 +175,7 @@ def sweep(x, y, p, bound, real, out{tables}):
                 high *= 1e-2
                 task = FAR if not done and high > 1e-14 * bound else END
             elif task == JUMP:
-                done = done and margin(c) > 1e-13
+                done = done and margin(c) > 1e-13 + 64.0 * size
                 task = LOWER if not done else (REAL if real else END)
                 if not done:
                     for j in range({k2}):
@@ -199,10 +199,12 @@ def sweep(x, y, p, bound, real, out{tables}):
         warm = done and not real
         out[0, i] = c[2]
         out[1, i] = c[3]
-        out[2, i] = math.hypot(c[0] - zr, c[1] - zi) / (math.hypot(zr, zi) + 1e-300)
+        out[2, i] = math.hypot(c[0] - zr, c[1] - zi) / (math.hypot(zr, zi) + 1e-12 * bound)
         out[3, i] = margin(c)
         out[4, i] = total
         out[5, i] = path if done else {lost}
+        for j in range({k2}):
+            out[6 + j, i] = u[j]
 """
 
 

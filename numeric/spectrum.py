@@ -93,7 +93,7 @@ class Spectrum:
         points = np.atleast_1d(np.asarray(z, dtype=np.complex128)).ravel()
         self._refuse(points)
         real = points.imag == 0
-        out = np.empty((6, points.size))
+        out = np.empty((self._rows, points.size))
         out[:, ~real] = self._sweep(points[~real].real, np.abs(points[~real].imag))
         out[:, real] = self._sweep(points[real].real, np.zeros(int(real.sum())), real=True)
         G = out[0] + 1j * np.where(real, 0.0, out[1] * np.sign(points.imag))
@@ -169,6 +169,10 @@ class Spectrum:
                     out[flat == place] = np.inf if self.hard_edges(band)[end] else 0.0
         return out.reshape(points.shape)
 
+    @property
+    def _rows(self) -> int:
+        return 6 + 2 * len(self.curve.unknowns)
+
     def _inside(self, x: Array) -> NDArray[np.bool_]:
         inside = np.zeros(x.size, dtype=bool)
         for low, high in self.edges:
@@ -176,9 +180,12 @@ class Spectrum:
         return inside
 
     def _sweep(self, x: Array, y: Array, real: bool = False) -> Array:
-        """Solve at x + i y in order of x; rows: Re G, Im G, residual, margin, steps, path."""
+        """Solve at x + i y in order of x.
+
+        Rows: Re G, Im G, residual, margin, steps, path, then the unknowns as pairs.
+        """
         order = np.lexsort((x, y))
-        out = np.empty((6, x.size))
+        out = np.empty((self._rows, x.size))
         args = (np.ascontiguousarray(x[order]), np.ascontiguousarray(y[order]), self.parameters)
         self.module.sweep(*args, self.bound, real, out, *self.tables)
         back = np.empty_like(out)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from derive.curve import Curve
 
 _HUGE = 1e30
+_TINY = 1e-100
 _SCAN = 600
 
 Rungs = Callable[[float], tuple[float, ...]]
@@ -95,13 +96,17 @@ def _cut(piece: tuple[End, End], rungs: Rungs, index: int) -> list[tuple[End, En
 def _rising(piece: tuple[End, End], rungs: Rungs, level: int) -> tuple[End, End] | None:
     """Return the part of a piece on which the rung of this level rises with the one below."""
     low, high = piece
+    inner = [rungs(u)[3 * level - 2] for u in _samples(low.u, high.u)]
+    sign = math.copysign(1.0, sum(math.copysign(1.0, v) for v in inner if math.isfinite(v)))
 
-    def slope(u: float) -> float:
-        r = _all(rungs, u)
-        return r[3 * level + 1] / r[3 * level - 2] if r[3 * level - 2] else math.nan
+    def slope(u: float) -> float:  # at an edge of the rung below, rounding may flip its sign
+        r = rungs(u)
+        below, above = r[3 * level - 2], r[3 * level + 1]
+        safe = _TINY < sign * below < 1 / _TINY and abs(above) < 1 / _TINY
+        return above / below if safe else math.nan
 
     def climbs(u: float) -> bool:
-        r = _all(rungs, u)
+        r = rungs(u)
         d, e, dd, ee = r[3 * level - 2], r[3 * level + 1], r[3 * level - 1], r[3 * level + 2]
         return ee * d - e * dd > 0
 
@@ -124,12 +129,18 @@ def _finite(function: Callable[[float], float], start: float, towards: float) ->
     """Return a float next to ``start`` at which a function is finite, ``towards`` if none is."""
     origin, goal = _ordinal(start), _ordinal(towards)
     sign = 1 if goal > origin else -1
+    outer = origin
     for k in range(63):
         place = origin + sign * 2**k
         if sign * (goal - place) <= 0:
             break
         if math.isfinite(function(_float(place))):
+            while abs(place - outer) > 1:
+                middle = (place + outer) // 2
+                finite = math.isfinite(function(_float(middle)))
+                place, outer = (middle, outer) if finite else (place, middle)
             return _float(place)
+        outer = place
     return towards
 
 
@@ -184,10 +195,6 @@ def _order(end: End, rungs: Rungs, level: int) -> int:
     near, far = (abs(_value(rungs, end.u + k * h, 3 * level) - end.x) for k in (1, 2))
     ratio = far / near if near > 0 else 4.0
     return min(12, max(2, round(math.log2(ratio)))) if math.isfinite(ratio) and ratio > 0 else 2
-
-
-def _all(rungs: Rungs, u: float) -> tuple[float, ...]:
-    return rungs(u)
 
 
 def _value(rungs: Rungs, u: float, index: int) -> float:
