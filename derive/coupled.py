@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
-from sympy import Expr, Integer, Integral, Symbol, cse, numbered_symbols
+from sympy import Expr, I, Integer, Integral, Symbol, cse, numbered_symbols
 
 from derive.block import Block, Line, fresh, magnitude, symbols_of
 from derive.errors import NotSupportedError, UnknownNameError
@@ -345,7 +345,7 @@ def _refuse(expr: Expr) -> None:
             "they average over a continuous spectral measure (an integral)",
             "declare the covariance by atoms(...) or empirical(...)",
         )
-    if expr.is_real is False or expr.has(1j):
+    if expr.is_real is False or expr.has(I):
         raise NotSupportedError(
             "a real program of these equations",
             "they hold the imaginary unit",

@@ -29,6 +29,8 @@ WIDTH = 16
 MAX_STEPS = 5000
 NEAR = 0.05
 CONTRACTS = 0.25
+NOISE = 1e-7
+"""Relative step below which Newton may stop contracting: rounding, which the errors carry."""
 
 _HEADER = '''"""Generated from the coupled program {name}; do not edit.
 
@@ -40,7 +42,7 @@ import math
 import numpy as np
 from numba import njit
 
-SCALAR = dict(error_model="numpy")
+SCALAR = dict(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 UNIT = {unit!r}
 N = {n}
 K = {outputs}
@@ -56,7 +58,7 @@ def factor(A, P):
     # LU with row pivoting in place; returns the smallest pivot relative to its column
     least = 1.0
     for j in range(N):
-        scale = 0.0
+        scale = 1.0  # J = d right side/dx - 1
         for i in range(N):
             scale = max(scale, abs(A[i, j]))
         best = j
@@ -131,7 +133,7 @@ def settle(c, tau, x, d, seen, F, A, P, T):
             return NONFINITE, count
         for i in range(N):
             x[i] += d[i]
-        if change <= 2e-16 or (change >= 0.5 * last and change < 1e-9):
+        if change <= 2e-16 or (change >= 0.5 * last and change < {noise!r}):
             return CONVERGED, count
         last = change
     return STALLED, 60
@@ -150,7 +152,7 @@ def inside_basin(c, tau, x, d, seen, F, A, P, T, near):
     if not (correct(c, tau, x, d, F, A, P, T) > 0.0):
         return False, math.inf
     second = size(d, x, seen)
-    if not (second <= {contracts!r} * first or second <= 1e-11):
+    if not (second <= {contracts!r} * first or second <= {noise!r}):
         return False, math.inf
     for i in range(N):
         x[i] += d[i]
@@ -181,10 +183,13 @@ def follow(c, x, W, F, A, P, T):
     if not begun:
         for i in range(N):
             rate[i] = 0.0
-    h, last = 0.01, 0.0
-    if begun:
-        moves = size(rate, base, seen)
-        h = min(1.0, 0.1 / moves) if moves > 0.0 else 1.0
+    h, last = 1e-3, 0.0
+    for i in range(N):
+        # what starts at zero has no scale yet: the first, short step does not judge it
+        if begun and base[i] == 0.0:
+            seen[i] = math.inf
+        elif begun and rate[i] != 0.0:
+            h = min(h, 0.02 * abs(base[i] / rate[i]))
     for steps in range({max_steps}):
         h = min(h, 1.0 - tau)
         ahead = 1.0 if h >= 1.0 - tau else tau + h
@@ -202,11 +207,11 @@ def follow(c, x, W, F, A, P, T):
             last = last if begun else 0.0
             if h <= 1e-14 * tau or h < 1e-40:
                 least = correct(c, tau, base, d, F, A, P, T)
-                return (BRANCH_LOST if least > 1e-5 else SINGULAR), count
+                return (BRANCH_LOST if least > 1e-4 else SINGULAR), count
             continue
         begun = True
         for i in range(N):
-            seen[i] = max(0.1 * abs(x[i]), 0.25 * seen[i])
+            seen[i] = max(0.1 * abs(x[i]), 0.25 * seen[i] if seen[i] < math.inf else 0.0)
             base[i] = x[i]
             before[i] = rate[i]
         minus_solve(A, P, T, rate)
@@ -275,7 +280,7 @@ def finish(c, x, code, count, R, S, W, F, A, B, P, e, y, rows, i, out, length):
     {stores}
 
 
-@njit("void(f8[::1],f8[::1],f8[::1],i8,i8,i8)", cache=True, nogil=True, **SCALAR)
+@njit("void(f8[::1],f8[::1],f8[::1],i8,i8,i8)", cache=True, nogil=True, error_model="numpy")
 def run(inputs, constants, out, length, first, last):
     most = max(N, K) + 1
     c, x, e, y = np.empty(CONTROLS + 1), np.empty(N), np.empty(N), np.empty(N)
@@ -377,7 +382,7 @@ def continuation_source(program: CoupledProgram, asked: Asked) -> str:
         slopes_size=len(program.slopes.results),
         rows=len(rows),
     )
-    solver = _SOLVER.format(near=NEAR, contracts=CONTRACTS, max_steps=MAX_STEPS)
+    solver = _SOLVER.format(near=NEAR, contracts=CONTRACTS, noise=NOISE, max_steps=MAX_STEPS)
     solver += _TANGENT if asked.slopes else ""
     return head + "".join(f"\n\n@njit(**SCALAR)\n{f}\n" for f in functions) + solver + tail
 

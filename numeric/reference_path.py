@@ -113,8 +113,10 @@ class _Walk:
         if found is None:
             raise self._lost(tau)
         x, tangent = found
+        # what starts at zero has no scale yet: the first, short step does not judge it
+        floor = [mp.inf if v == 0 else mp.mpf(0) for v in x]
         moves = self.size(tangent, x, floor)
-        h = min(mp.mpf(1), self.near / moves) if moves else mp.mpf(1)
+        h = min(mp.mpf("1e-3"), self.near / 4 / moves) if moves else mp.mpf("1e-3")
         for _ in range(_MOST_STEPS):
             if tau == 1:
                 return self._polished(x)
@@ -127,7 +129,9 @@ class _Walk:
                     break
                 continue
             x, tangent = found
-            floor = [max(abs(v) / 10, f / 4) for v, f in zip(x, floor, strict=True)]
+            floor = [
+                max(abs(v) / 10, f / 4 if f < mp.inf else 0) for v, f in zip(x, floor, strict=True)
+            ]
             tau, h = ahead, h * mp.mpf("1.7")
         raise self._lost(tau)
 
@@ -170,7 +174,8 @@ def _code(program: CoupledProgram) -> CodeType:
         report = program.report
         values = Block(report.inputs, report.lines, report.results[first : first + count])
         blocks: dict[str, Block] = {"start": program.start, "step": program.step}
-        blocks |= {"outputs": values.pruned(), "slopes": program.slopes}
+        blocks |= {"outputs": values.pruned()}
+        blocks |= {"slopes": program.slopes} if program.slope_control else {}
         printer = MpmathPrinter(rename(program))
         texts = [function(name, block, printer) for name, block in blocks.items()]
         while len(_CODE) >= _CODE_SIZE:
