@@ -37,6 +37,13 @@ from numeric.ptx import KERNELS, ptx
 
 DEPTHS = (1, 2, 3)
 WIDTHS = (2.0, 1.2, 0.7)
+ZERO_RIDGE = {
+    "alpha": np.array([0.5, 1.0, 2.0, 3.0])[:, None],
+    "gamma": 2.0,
+    "lam": np.array([0.0, 0.1])[None, :],
+    "noise": 0.2,
+}
+"""The limit of no ridge; the test error is infinite where alpha equals gamma."""
 
 
 def no_device():
@@ -239,7 +246,7 @@ import numpy as np
 import numeric.cuda
 from numeric.compiled import compile
 sys.path.insert(0, sys.argv[2])
-from test_cuda import DEPTHS, declared, grid
+from test_cuda import DEPTHS, ZERO_RIDGE, declared, grid
 
 found = {}
 for depth in DEPTHS:
@@ -251,6 +258,8 @@ for depth in DEPTHS:
         parts = {**one.unknowns, **one.outputs, **one.slopes, **one.controls}
         parts["status"] = one.status
         found |= {f"{depth} {name} {key}": value for key, value in parts.items()}
+limit = compile(declared(1), target="cuda")(**ZERO_RIDGE)
+found |= {"limit E_test": limit.E_test, "limit slope": limit.dE_test_dlam}
 single = compile(declared(1), target="cuda", precision="float32")(**grid(1))
 found |= {"single E_test": single.E_test, "single error": single.error["E_test"]}
 np.savez(sys.argv[1], **found)
@@ -288,6 +297,15 @@ def test_the_simulator_finds_the_best_ridge(simulated, depth):
         assert worst(simulated[f"{depth} best {name}"][:, :2], expected) < 1e-13
     assert np.array_equal(simulated[f"{depth} best lam"][:, :2], grid(depth)["lam"][0, 0][best])
     assert np.all(simulated[f"{depth} best status"][:, 2] == 5)
+
+
+def test_the_simulator_takes_the_limit_of_no_ridge(simulated):
+    true = compile(declared(1))(**ZERO_RIDGE)
+    assert np.array_equal(np.isinf(true.E_test[:, 0]), [False, False, True, False])
+    finite = np.isfinite(true.E_test)
+    assert np.array_equal(np.isfinite(simulated["limit E_test"]), finite)
+    assert worst(simulated["limit E_test"][finite], true.E_test[finite]) < 1e-13
+    assert np.array_equal(np.isinf(simulated["limit slope"]), np.isinf(true.dE_test_dlam))
 
 
 def test_the_simulator_in_float32_is_near(simulated):
