@@ -4,6 +4,7 @@ Witnesses: the CPU evaluators (vector IR, other order of operations), NumPy's br
 argmin, and the text of the PTX itself.
 """
 
+import ast
 import functools
 import importlib.util
 import itertools
@@ -199,6 +200,24 @@ def test_float32_is_within_its_own_error_bars(rng):
     for name in (*single.unknowns, *single.outputs):
         assert np.all(np.abs(single[name] - double[name]) <= 2 * single.error[name])
         assert np.median(single.error[name] / np.abs(double[name])) < 1e-5
+
+
+def untyped(text):
+    """Floats and constants of ``math`` that are not the argument of ``f4``, by line."""
+    tree = ast.parse(text)
+    calls = [n for n in ast.walk(tree) if getattr(getattr(n, "func", None), "id", "") == "f4"]
+    typed = {id(inner) for call in calls for inner in ast.walk(call)}
+    floats = [n for n in ast.walk(tree) if isinstance(getattr(n, "value", None), float)]
+    floats += [n for n in ast.walk(tree) if getattr(n, "attr", "") in ("inf", "pi", "e")]
+    return [n.lineno for n in floats if id(n) not in typed]
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_every_constant_of_float32_source_is_typed(depth):
+    text = cuda_source(declared(depth), None, FLOAT32)
+    assert untyped(text) == []
+    assert len(untyped(text.replace("f4(0.5) * (low + high)", "0.5 * (low + high)"))) == 2
+    assert len(untyped(cuda_source(declared(depth), None, FLOAT64))) > 20
 
 
 # --- PTX --------------------------------------------------------------------------------------
