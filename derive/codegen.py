@@ -237,8 +237,8 @@ def function(name: str, block: Block, printer: BlockPrinter) -> str:
     args = ", ".join(printer.names[s] for s in block.inputs if s != UNIT)
     lines = [f"def {name}({args}):"]
     lines += [f"    {printer.names[s]} = {printer.doprint(e)}" for s, e in block.lines]
-    results = ", ".join(printer.doprint(e) for e in block.results)
-    return "\n".join([*lines, f"    return ({results},)"])
+    results = "".join(f"{printer.doprint(e)}, " for e in block.results)
+    return "\n".join([*lines, f"    return ({results.strip()})"])
 
 
 def array_function(head: str, block: Block, printer: BlockPrinter, stores: list[str]) -> str:

@@ -10,7 +10,7 @@ that grows out of tau = 0, where tau scales every variance; at tau = 0 it is exp
 Source: [helton2007], the operator-valued semicircle equation.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sympy import Expr, Matrix, S, Symbol, diff
@@ -31,6 +31,7 @@ from derive.pencil import Entry, Pencil, Port, pencil
 from derive.pencil_check import refuse_singular
 from derive.pencil_minimal import minimise
 from derive.provenance import HELTON_2007
+from derive.real_pairs import real_pairs
 from derive.rewrite import Log, Step
 from derive.scalars import scalar
 from derive.symbols import Quantity
@@ -108,19 +109,31 @@ class DysonEquations:
             log=self.log,
         )
 
-    def program(self, slope_control: str | None = None, name: str = "dyson") -> CoupledProgram:
+    def program(
+        self,
+        slope_control: str | None = None,
+        name: str = "dyson",
+        complex_controls: Sequence[str] = (),
+    ) -> CoupledProgram:
         """Return the equations as a program for compiled evaluators and references.
 
         Args:
             slope_control: control in which the outputs are differentiated; by default ``lam`` if
                 there is one.
             name: an identifier.
+            complex_controls: controls off the real axis, each given as a pair (real part, imaginary
+                part); every output ``g`` then becomes ``g_re`` and ``g_im``, and so do the
+                controls in which one can differentiate.
 
         Raises:
             UnknownNameError: for a control that does not exist.
             NotSupportedError: for continuous spectral measures, and equations that are not real.
         """
-        return coupled_program(self, name, slope_control)
+        if not complex_controls:
+            return coupled_program(self, name, slope_control)
+        pairs, groups = real_pairs(self, complex_controls)
+        changed = replace(self, **pairs)
+        return coupled_program(changed, name, slope_control, groups)
 
     def in_terms_of(self, values: Mapping[Quantity, object]) -> "DysonEquations":
         """Return the equations with controls or dimensions replaced, such as by ratios.
