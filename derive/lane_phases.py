@@ -46,7 +46,8 @@ _ROUNDED = 2
 RESIDUAL = Rational(1, 10**12)
 """Relative residual above which a point has stalled; below it, the errors carry the residual."""
 _HUGE = Integer(10) ** 300
-_TINY = Rational(1, 10**300)
+_TINY = Rational(1, 10**100)
+"""Floor of an unknown; its square and the inverse of its square are doubles."""
 _HALF = Rational(1, 2)
 
 
@@ -268,11 +269,12 @@ class _Phases:
         finite = Or(Abs(value) < _HUGE, guard <= 0)
         alive = name("alive", _choose(finite, self.on, Integer(0)))
         go = name("go", _choose(done > _HALF, Integer(0), alive))
+        seen = name("seen", _choose(right > _HALF, self.on, Integer(0)))
         stopped = name("stopped", _choose(done > _HALF, Integer(0), Integer(1)))
         ended = name("ended", _choose(alive > _HALF, stopped, Integer(4)))
         stores = [
             (x0, _choose(go > _HALF, step, x0)),
-            *((x, _choose(self.on > _HALF, t, x)) for x, t in zip(self.x[1:], tail, strict=True)),
+            *((x, _choose(seen > _HALF, t, x)) for x, t in zip(self.x[1:], tail, strict=True)),
             (self.low, low),
             (self.high, high),
             (self.count, self.count + self.on),

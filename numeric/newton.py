@@ -54,6 +54,8 @@ def solve({controls}):
     if status != 0:
         return status, steps, {unknowns}
     {tail}value, slope, guard = tower({controls}, x0)
+    if not (guard > {zero}):
+        {tail}value, slope, guard = tower({controls}, high)
     {floors}
     last = {infinity}
     for polish in range({polish_steps}):
