@@ -156,7 +156,19 @@ def inside_basin(c, tau, x, d, seen, F, A, P, T, near):
         return False, math.inf
     for i in range(N):
         x[i] += d[i]
-    return True, first
+    for more in range(8):
+        # close enough that the next step starts from the root and not from its neighbourhood
+        if second <= 1e-4:
+            return True, first
+        last = second
+        if not (correct(c, tau, x, d, F, A, P, T) > 0.0):
+            return False, math.inf
+        second = size(d, x, seen)
+        if not (second <= 0.5 * last):
+            return False, math.inf
+        for i in range(N):
+            x[i] += d[i]
+    return second <= 1e-4, first
 
 
 @njit(**SCALAR)
