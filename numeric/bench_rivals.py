@@ -44,7 +44,10 @@ class Workload:
     inputs: Array
 
     def control(self, name: str, inputs: Array) -> Array:
-        """Return the row of a control."""
+        """Return the row of a control.
+
+        Accuracy: the input itself, unchanged.
+        """
         row = [q.name for q in self.program.inputs].index(name)
         return np.asarray(inputs[row])
 
@@ -65,7 +68,10 @@ class Workload:
         return out
 
     def residual(self, inputs: Array, x: Array) -> Array:
-        """Return the largest residual of each point, relative to the terms of its equation."""
+        """Return the largest residual of each point, relative to the terms of its equation.
+
+        Accuracy: rounding.
+        """
         a, b, widths = self.levels(inputs)
         alpha, lam = self.control("alpha", inputs), self.control("lam", inputs)
         df = self.df(inputs, x)

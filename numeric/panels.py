@@ -38,7 +38,10 @@ class Ends:
         object.__setattr__(self, "mirrored", _ramp(self.q, self.p))
 
     def x(self, s: Array) -> Array:
-        """Return the point of the band at s, accurate relative to the nearer end."""
+        """Return the point of the band at s, accurate relative to the nearer end.
+
+        Accuracy: rounding, relative to the distance from the nearer end.
+        """
         from_low, from_high = self.offsets(s)
         return np.where(s < 0.5, self.low + from_low, self.high - from_high)
 
@@ -49,12 +52,18 @@ class Ends:
         return from_low, width * np.polynomial.polynomial.polyval(1 - s, self.mirrored)
 
     def slope(self, s: Array) -> Array:
-        """Return dx/ds."""
+        """Return dx/ds.
+
+        Accuracy: rounding of a polynomial of few terms.
+        """
         scale = self.p * self.poly[self.p]
         return (self.high - self.low) * scale * s ** (self.p - 1) * (1 - s) ** (self.q - 1)
 
     def s(self, x: Array) -> Array:
-        """Return s at points x of the band (clipped to it), by bisection."""
+        """Return s at points x of the band (clipped to it), by bisection.
+
+        Accuracy: the bisection stops at neighbouring doubles.
+        """
         low, high = np.zeros_like(x), np.ones_like(x)
         for _ in range(58):
             mid = (low + high) / 2
@@ -92,15 +101,24 @@ class Panels:
 
     @property
     def total(self) -> float:
-        """The integral over the band."""
+        """The integral over the band.
+
+        Accuracy: that of the quadrature weights, summed without rounding.
+        """
         return math.fsum(self.weights.ravel())
 
     def mean(self, function: Callable[[Array], Array]) -> float:
-        """Return the integral of the function times ``function(x)``."""
+        """Return the integral of the function times ``function(x)``.
+
+        Accuracy: that of the quadrature, for functions smooth on each panel.
+        """
         return math.fsum((function(self.nodes) * self.weights).ravel())
 
     def running(self, x: Array) -> Array:
-        """Return the integral from the lower end to each x."""
+        """Return the integral from the lower end to each x.
+
+        Accuracy: that of the quadrature.
+        """
         s = self.ends.s(np.clip(x, self.ends.low, self.ends.high))
         panel = np.clip(np.searchsorted(self.cuts, s, side="right") - 1, 0, len(self.cuts) - 2)
         low, high = self.cuts[panel], self.cuts[panel + 1]

@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from numeric.report import (
     write_all,
 )
 
+needs_latex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX")
 MODEL = deep_features(["erf"])
 
 
@@ -96,6 +99,16 @@ def test_documents_define_every_constant_and_balance(route):
     for heading in ("Assumptions", "Controls", "Unknowns", "Equations", "Branch", "Outputs"):
         assert rf"\subsection*{{{heading}}}" in text
     assert "@misc{schroder2024" in text
+
+
+@needs_latex
+def test_documents_compile(tmp_path):
+    model = deep_features(["tanh", "mish"], ["sign"], centre=True)
+    (tmp_path / "equations.tex").write_text(equations_document(model.system()))
+    words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "equations.tex"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "equations.pdf").exists()
 
 
 def test_figures_become_bytes_of_their_kind():

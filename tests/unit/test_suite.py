@@ -11,6 +11,7 @@ SOURCES = sorted(p for package in ("derive", "numeric") for p in (ROOT / package
 DERIVE = [p for p in SOURCES if "derive" in p.relative_to(ROOT).parts[:1]]
 
 SKIPS = {
+    "test_report.py": "no LaTeX on the machine",
     "test_bench_kernels.py": "the peer is not installed",
     "test_cuda.py": "numba-cuda or a CUDA device is not there",
     "test_lanes.py": "instructions of another processor, or no C compiler",
