@@ -54,7 +54,7 @@ class Ends:
     def slope(self, s: Array) -> Array:
         """Return dx/ds.
 
-        Accuracy: rounding of a polynomial of few terms.
+        Accuracy: rounding of one product of powers.
         """
         scale = self.p * self.poly[self.p]
         return (self.high - self.low) * scale * s ** (self.p - 1) * (1 - s) ** (self.q - 1)
@@ -62,7 +62,7 @@ class Ends:
     def s(self, x: Array) -> Array:
         """Return s at points x of the band (clipped to it), by bisection.
 
-        Accuracy: the bisection stops at neighbouring doubles.
+        Accuracy: 2**-58 in s, and the rounding of ``x``.
         """
         low, high = np.zeros_like(x), np.ones_like(x)
         for _ in range(58):
