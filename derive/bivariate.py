@@ -14,7 +14,7 @@ derivative in ``rho``.
 from collections.abc import Callable
 from typing import Any
 
-from flint import arb
+from flint import acb, arb
 from sympy import (
     Expr,
     Function,
@@ -107,6 +107,8 @@ def _correlation(rho: Expr) -> None:
 class _Continuous(Function):
     """A bounded continuous function of real arguments: limits go inside."""
 
+    _enclosed: Callable[..., arb]
+
     @property
     def points(self) -> tuple[Any, ...]:
         """The arguments."""
@@ -117,6 +119,15 @@ class _Continuous(Function):
 
     def _eval_is_finite(self) -> bool | None:
         return self._eval_is_extended_real()
+
+    def _ball(self, evaluate: Callable[[Expr], arb], prec: int) -> arb:
+        return type(self)._enclosed(*(evaluate(x) for x in self.points))
+
+    def _acb(self, args: list[acb], analytic: bool) -> acb:
+        """Return the value on real balls; holomorphy is not promised."""
+        if analytic or not all(x.imag.is_zero() for x in args):
+            return acb(arb.nan())
+        return acb(type(self)._enclosed(*(x.real for x in args)))
 
     def _eval_as_leading_term(self, x: Expr, logx: Expr | None, cdir: Expr) -> Expr:
         """Return the value at the limits of the arguments, or the first Taylor term if it is 0."""
@@ -151,6 +162,7 @@ class owens_t(_Continuous):  # noqa: N801  (a function, named like those of SymP
     """
 
     nargs = 2
+    _enclosed = staticmethod(owens_ball)
 
     @classmethod
     def eval(cls, h: Expr, a: Expr) -> Expr | None:
@@ -185,9 +197,6 @@ class owens_t(_Continuous):  # noqa: N801  (a function, named like those of SymP
     def _eval_evalf(self, prec: int) -> Expr | None:
         return digits(self.points, prec, owens_ball)
 
-    def _ball(self, evaluate: Callable[[Expr], arb], prec: int) -> arb:
-        return owens_ball(*(evaluate(x) for x in self.points))
-
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         h, a = (printer._print(x) for x in self.points)
         return rf"T{'^{' + exp + '}' if exp else ''}\left({h}, {a}\right)"
@@ -216,6 +225,7 @@ class bivariate_normal(_Continuous):  # noqa: N801  (as above)
     """
 
     nargs = 3
+    _enclosed = staticmethod(orthant_ball)
 
     @classmethod
     def eval(cls, h: Expr, k: Expr, rho: Expr) -> Expr | None:
@@ -258,9 +268,6 @@ class bivariate_normal(_Continuous):  # noqa: N801  (as above)
     def _eval_evalf(self, prec: int) -> Expr | None:
         return digits(self.points, prec, orthant_ball)
 
-    def _ball(self, evaluate: Callable[[Expr], arb], prec: int) -> arb:
-        return orthant_ball(*(evaluate(x) for x in self.points))
-
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         h, k, rho = (printer._print(x) for x in self.points)
         return rf"\Phi_{{2}}{'^{' + exp + '}' if exp else ''}\left({h}, {k}; {rho}\right)"
@@ -281,6 +288,7 @@ class conditional_normal(_Continuous):  # noqa: N801  (as above)
     """
 
     nargs = 3
+    _enclosed = staticmethod(conditional_ball)
 
     @classmethod
     def eval(cls, h: Expr, k: Expr, rho: Expr) -> Expr | None:
@@ -316,9 +324,6 @@ class conditional_normal(_Continuous):  # noqa: N801  (as above)
     def _eval_evalf(self, prec: int) -> Expr | None:
         return digits(self.points, prec, conditional_ball)
 
-    def _ball(self, evaluate: Callable[[Expr], arb], prec: int) -> arb:
-        return conditional_ball(*(evaluate(x) for x in self.points))
-
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         h, k, rho = self.points
         argument = printer._print((h - rho * k) / q(rho))
@@ -335,6 +340,7 @@ class scaled_density(_Continuous):  # noqa: N801  (as above)
     """
 
     nargs = 3
+    _enclosed = staticmethod(density_ball)
 
     @classmethod
     def eval(cls, h: Expr, k: Expr, rho: Expr) -> Expr | None:
@@ -370,9 +376,6 @@ class scaled_density(_Continuous):  # noqa: N801  (as above)
 
     def _eval_evalf(self, prec: int) -> Expr | None:
         return digits(self.points, prec, density_ball)
-
-    def _ball(self, evaluate: Callable[[Expr], arb], prec: int) -> arb:
-        return density_ball(*(evaluate(x) for x in self.points))
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         h, k, rho = (printer._print(x) for x in self.points)

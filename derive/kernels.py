@@ -9,12 +9,14 @@ E[s'(u) t'(v)] = dK/d covariance. Source: [price1958].
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
+from flint import acb
 from sympy import DiracDelta, Expr, Symbol, diff, sympify
 
-from derive.balls import Ball, enclose
+from derive.ball_program import Evaluation, compile_ball
+from derive.balls import Ball, enclose, refine
 from derive.certified import CertifiedNumber
 from derive.dual import dual, dual_derivative
 from derive.errors import NoRuleError, NotConvergedError, NotSupportedError, RangeError
@@ -207,7 +209,15 @@ def closed_ball(value: Value, rho: Any, digits: int) -> Ball:
     if rho.is_Rational and abs(rho) != 1 and rho != 0:
         exact = Fraction(int(rho.p), int(rho.q))
         return enclose(value.expr.subs(correlation, CertifiedNumber.rational(exact, "r")), digits)
-    return enclose(value.expr.subs(correlation, rho), digits)
+    try:
+        return enclose(value.expr.subs(correlation, rho), digits)
+    except NotConvergedError:
+        return refine(partial(_unchanged, value.expr, rho), digits, f"{value.expr} at {rho}")
+
+
+def _unchanged(expr: Expr, rho: Any, evaluation: Evaluation) -> acb:
+    """Evaluate without a substitution, which may turn a tail into a difference of ones."""
+    return compile_ball(expr, correlation, evaluation)(evaluation.complex(rho), False)
 
 
 def kernel(

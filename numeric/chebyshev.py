@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.fft import dct
 
 _FIRST = 16
+_HOPELESS = 64
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,20 @@ def interpolate(
         noise = 4 * 2.0**-53 * float(np.abs(column).max())
         if tail <= max(accuracy / 8, noise) or degree >= largest:
             break
+        if degree >= _HOPELESS and _slow(
+            tail, float(np.abs(column).max()), degree, largest, accuracy
+        ):
+            break
         degree *= 2
     kept = _trim(coefficients, max(accuracy / 16, noise / 8))
     cut = float(np.abs(coefficients[len(kept) :]).sum())
     error = cut + 4 * tail + noise
     return Interpolant(kept, error, error <= max(accuracy, 4 * noise))
+
+
+def _slow(tail: float, size: float, degree: int, largest: int, accuracy: float) -> bool:
+    """Return whether geometric decay at the present rate stays above the accuracy."""
+    return (tail / size) ** (largest / degree) * size > 10 * accuracy
 
 
 def _at(

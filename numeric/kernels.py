@@ -1,13 +1,15 @@
 r"""Kernels to machine code: arrays of correlations in, arrays of kernel values out.
 
-Stage: a ``derive.kernels.Kernel`` in, a ``CompiledKernel`` out. Three kinds of generated code:
+Stage: a ``derive.kernels.Kernel`` in, a ``CompiledKernel`` out. Four kinds of generated code:
 
-* a closed form is printed as it stands, and checked against balls at 40 correlations;
+* a closed form is printed as it stands, and checked against balls at 57 correlations;
   one with functions of two normals is interpolated instead, as below, where that is as accurate
   (an order of magnitude faster);
 * a smooth series is summed by Horner's rule in rho^2, even and odd powers apart;
 * a series with kinks, and a closed form that loses digits, is interpolated by Chebyshev polynomials
-  in theta = arccos rho, where the square-root ends at rho = ±1 are gone.
+  in theta = arccos rho, where the square-root ends at rho = ±1 are gone;
+* what bends too fast for one polynomial, as at extreme variances, gets panels that shrink towards
+  rho = ±1.
 
 Each is one scalar function and one loop; straight-line bodies let the compiler use vector units.
 """
@@ -23,19 +25,20 @@ from typing import Any
 import numpy as np
 from mpmath import mp
 from numpy.typing import ArrayLike, NDArray
-from sympy import Expr, Float, Function, cse, numbered_symbols
+from sympy import Expr, Float, Function, cse, nan, numbered_symbols, oo, zoo
 
 from derive.balls import enclose
 from derive.codegen import ScalarPrinter
 from derive.errors import NotConvergedError, NotSupportedError, RangeError
-from derive.exact import exact_number
 from derive.kernel_series import KernelSeries
-from derive.kernels import Kernel, closed_ball, kernel
+from derive.kernels import Kernel, kernel
 from derive.symbols import rho as correlation
 from derive.value import Value
 from numeric import special
 from numeric.cache import load
 from numeric.chebyshev import clenshaw_source, interpolate
+from numeric.graded import graded, panel_source, tables_source
+from numeric.kernel_truth import Truth, cosine
 
 _UNIT = 2.0**-53
 _SLACK = 1e-12
@@ -63,7 +66,7 @@ class CompiledKernel:
     Attributes:
         error: absolute error on -1 <= rho <= 1; what it rests on is in ``basis``.
         basis: "proved" (series by Horner's rule), "checked" (largest deviation from balls at
-            40 correlations) or "estimated" (decay of Chebyshev coefficients, checked as well).
+            57 correlations) or "estimated" (decay of Chebyshev coefficients, checked as well).
         reason: how the kernel was compiled.
         source: the generated file.
     """
@@ -149,13 +152,13 @@ def _compile(chosen: Kernel, accuracy: float) -> CompiledKernel:
     if foreign:
         names = ", ".join(sorted(map(str, foreign)))
         raise NotSupportedError("a compiled kernel", f"{names} has no value", "substitute it")
-    if _special(value.expr):
+    routes = [_chebyshev, _printed] if _special(value.expr) else [_printed, _chebyshev]
+    for route in routes:
         try:
-            return _chebyshev(value, accuracy)
+            return route(value, accuracy)
         except NotConvergedError:
-            pass
-    printed = _printed(value, accuracy)
-    return _chebyshev(value, accuracy) if printed is None else printed
+            continue
+    return _panels(value, accuracy)
 
 
 def _special(expr: Expr) -> bool:
@@ -186,25 +189,35 @@ def _horner(series: KernelSeries) -> CompiledKernel:
     return _loaded(reason, body, series.error + rounding, "proved")
 
 
-def _printed(value: Value, accuracy: float) -> CompiledKernel | None:
-    """Print the closed form; None if it loses digits somewhere."""
+def _printed(value: Value, accuracy: float) -> CompiledKernel:
+    """Print the closed form, unless it loses digits somewhere."""
     printer = _KernelPrinter({correlation: "rho"})
+    folded = _fold(value.expr)
+    if folded.has(nan, oo, -oo, zoo):
+        raise NotConvergedError("a printed kernel", "a constant exceeds doubles", "interpolate")
     try:
-        lines, (result,) = cse(
-            [_fold(value.expr)], symbols=numbered_symbols("w"), order="canonical"
-        )
+        lines, (result,) = cse([folded], symbols=numbered_symbols("w"), order="canonical")
         body = []
         for symbol, part in lines:
             printer.names[symbol] = symbol.name
             body.append(f"    {symbol.name} = {printer._print(part)}")
         body.append(f"    return {printer._print(result)}")
-    except NotSupportedError:
-        return None
+    except NotSupportedError as missing:
+        raise NotConvergedError("a printed kernel", str(missing), "interpolate") from missing
     found = _loaded("closed form", body, 0.0, "checked", value.expr)
     error, scale = _deviation(found, value)
+    return _accepted(found, error, accuracy, scale)
+
+
+def _accepted(found: CompiledKernel, error: float, accuracy: float, scale: float) -> CompiledKernel:
+    """Return the kernel with its error, if that is as small as was asked for."""
     if not error <= accuracy * scale:
-        return None
-    return CompiledKernel(error, "checked", found.reason, found.source, found.module)
+        raise NotConvergedError(
+            f"a kernel to {accuracy:.0e}",
+            f"{found.reason} leaves {error:.1e} of {scale:.1e}",
+            "lower the accuracy, or evaluate it point by point with Kernel.at",
+        )
+    return CompiledKernel(error, found.basis, found.reason, found.source, found.module)
 
 
 class _KernelPrinter(ScalarPrinter):
@@ -239,45 +252,46 @@ def _fold(expr: Any) -> Any:
 
 def _chebyshev(value: Value | KernelSeries, accuracy: float) -> CompiledKernel:
     """Interpolate in x = 2 arccos(rho)/pi - 1."""
-    ends = [_exact(value, Fraction(side)) for side in (1, -1)]
-    scale = max(abs(x) for x in ends)
-    if isinstance(value, KernelSeries):
-        scale = float(value.scale)
-    table = interpolate(lambda x: _exact(value, _rho(x)), accuracy * scale / 4)
+    truth = _truth(value)
+    table = interpolate(
+        lambda x: truth(cosine(lambda: mp.pi * (mp.mpf(x) + 1) / 2)), accuracy * truth.scale / 4
+    )
     first = ["    x = math.acos(rho) * 0.6366197723675814 - 1.0"]
     body = [*clenshaw_source(table.coefficients, "x", "    "), "    return value"]
     reason = f"Chebyshev polynomials of degree {len(table.coefficients) - 1} in arccos rho"
     found = _loaded(reason, body, 0.0, "estimated", first=first)
+    return _checked(found, value, table.error, accuracy)
+
+
+def _panels(value: Value | KernelSeries, accuracy: float) -> CompiledKernel:
+    """Interpolate in arccos |rho| on panels that shrink towards rho = ±1."""
+    truth = _truth(value)
+    table = graded(
+        lambda side, angle: truth(side * cosine(lambda: mp.mpf(angle))), accuracy * truth.scale / 4
+    )
+    reason = f"Chebyshev polynomials on {len(table.ends)} panels in arccos |rho|"
+    found = _loaded(reason, panel_source(), 0.0, "estimated", tables=tables_source(table))
+    return _checked(found, value, table.error, accuracy)
+
+
+def _checked(
+    found: CompiledKernel, value: Value | KernelSeries, estimate: float, accuracy: float
+) -> CompiledKernel:
+    """Return an interpolated kernel with an error that holds what the check measured."""
     measured, _ = _deviation(found, value)
     series_error = value.error if isinstance(value, KernelSeries) else 0.0
-    error = max(table.error, 2 * measured) + series_error
-    if not error <= accuracy * scale:
-        raise NotConvergedError(
-            f"a kernel to {accuracy:.0e}",
-            f"{reason} leaves {error:.1e}",
-            "lower the accuracy, or evaluate it point by point with Kernel.at",
-        )
-    return CompiledKernel(error, "estimated", reason, found.source, found.module)
+    error = max(estimate, 2 * measured) + series_error
+    return _accepted(found, error, accuracy, _truth(value).scale)
 
 
-def _rho(x: float) -> Fraction:
-    """Return cos(pi (x + 1)/2) to 40 digits."""
-    with mp.workdps(40):
-        value = mp.cos(mp.pi * (mp.mpf(x) + 1) / 2)
-        negative, mantissa, exponent, _ = value._mpf_
-        return Fraction((-1) ** negative * int(mantissa)) * Fraction(2) ** int(exponent)
-
-
-def _exact(value: Value | KernelSeries, rho: Fraction) -> float:
-    """Return the kernel at a rational correlation, rounded once."""
-    if isinstance(value, KernelSeries):
-        return float(value.ball(rho))
-    return float(closed_ball(value, exact_number(rho), 18))
+@lru_cache(maxsize=32)
+def _truth(value: Value | KernelSeries) -> Truth:
+    return Truth(value)
 
 
 def _sample() -> list[float]:
-    """Return 40 correlations: even in the angle, and clustered at 0 and ±1."""
-    near = [10.0**-k for k in (1.5, 3, 5, 8, 11, 15)]
+    """Return 57 correlations: even in the angle, and clustered at 0 and ±1."""
+    near = [10.0**-k for k in (1.5, 2.2, 3, 3.7, 4.4, 5, 5.5, 6, 6.6, 7.3, 8, 9, 10, 11, 13, 15)]
     points = [math.cos(0.11 + 0.17 * k) for k in range(18)]
     points += (
         [1 - x for x in near] + [x - 1 for x in near] + [0.0, 1.0, -1.0, 1e-3, -1e-8, 0.5, -0.5]
@@ -288,18 +302,14 @@ def _sample() -> list[float]:
 def _deviation(found: CompiledKernel, value: Value | KernelSeries) -> tuple[float, float]:
     """Return the largest deviation from the balls at sampled correlations, and the largest value.
 
-    A point at which the exact expression has no digits of its own is left out.
+    A value that is not finite deviates infinitely.
     """
-    worst, scale = 0.0, 0.0
+    truth = _truth(value)
     points = _sample()
-    for point, got in zip(points, found(points), strict=True):
-        try:
-            exact = _exact(value, Fraction(point))
-        except RangeError:
-            continue
-        gap = abs(float(got) - exact)
-        worst = gap if not gap <= worst else worst
-        scale = max(scale, abs(exact))
+    exact = np.array([truth(Fraction(point)) for point in points])
+    gaps = np.abs(found(points) - exact)
+    worst = float(gaps.max()) if np.isfinite(gaps).all() else math.inf
+    scale = max(truth.scale, float(np.abs(exact).max()))
     return worst + _UNIT * scale, scale
 
 
@@ -310,6 +320,7 @@ def _loaded(
     basis: str,
     expr: Expr | None = None,
     first: list[str] | None = None,
+    tables: list[str] | None = None,
 ) -> CompiledKernel:
     """Write and import the file: a scalar function, and a loop that holds the same lines.
 
@@ -320,6 +331,7 @@ def _loaded(
     if expr is not None and _special(expr):
         parts += [f"{name} = {getattr(special, name)!r}" for name in _CONSTANTS]
         parts += [f"\n\n@njit(**SCALAR)\n{inspect.getsource(f)}" for f in special.FUNCTIONS]
+    parts += ["import numpy as np\n", *tables] if tables else []
     scalar = [*(first or []), *body]
     parts.append("\n\n@njit(**SCALAR)\ndef scalar(rho):\n" + "\n".join(scalar))
     loop = "    for i in range(points.size):"
