@@ -3,12 +3,30 @@
 Reads declarations, Programs and sources from ``derive``; imports run one way only.
 """
 
+from numeric.certify import certify as certify
 from numeric.compare import compare as compare
 from numeric.compiled import compile as compile
+from numeric.enclosures import enclosures as enclosures
 from numeric.experiments.deep_features import simulate as simulate
+from numeric.experiments.matrices import sample as sample
+from numeric.kernels import compile_kernel as compile_kernel
 from numeric.reference import reference as reference
 from numeric.report import report as report
+from numeric.selftest import self_test as self_test
 from numeric.solution import Solution as Solution
 from numeric.solution import Status as Status
 
-__all__ = ["Solution", "Status", "compare", "compile", "reference", "report", "simulate"]
+__all__ = [
+    "Solution",
+    "Status",
+    "certify",
+    "compare",
+    "compile",
+    "compile_kernel",
+    "enclosures",
+    "reference",
+    "report",
+    "sample",
+    "self_test",
+    "simulate",
+]
