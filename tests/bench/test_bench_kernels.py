@@ -1,7 +1,9 @@
-"""Kernel values per second; the peer runs beside ours where it is installed."""
+"""Kernel values per second; the peers run beside ours where they are installed."""
 
 import importlib
 import importlib.util
+import statistics
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -60,3 +62,40 @@ def test_peer_with_a_closed_kernel(benchmark, correlations, name):
     run(*points).block_until_ready()
     benchmark(lambda: run(*points).block_until_ready())
     benchmark.extra_info |= {"values": side * side}
+
+
+def _by_hand(jnp, name):
+    """Return a closed kernel of unit variances as somebody writes it in jax.numpy."""
+
+    def relu(rho):
+        return (jnp.sqrt((1 - rho) * (1 + rho)) + (jnp.pi - jnp.arccos(rho)) * rho) / (2 * jnp.pi)
+
+    def erf(rho):
+        return 2 / jnp.pi * jnp.arcsin(rho * 2 / 3)
+
+    def gelu(rho):
+        product = rho / 4 + rho * jnp.arcsin(rho / 2) / (2 * jnp.pi)
+        return product + 1 / (2 * jnp.pi * jnp.sqrt(4 - rho * rho))
+
+    return {"relu": relu, "erf": erf, "gelu": gelu}[name]
+
+
+@pytest.mark.parametrize("name", ["relu", "erf", "gelu"])
+def test_closed_kernel_beside_the_same_formula_under_jax(benchmark, correlations, name):
+    """Take turns with ``jax.jit``; the extra information holds both medians and their ratio."""
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+    jnp = importlib.import_module("jax.numpy")
+    ours, points = compile_kernel(CASES[name]), jnp.asarray(correlations)
+    theirs = jax.jit(_by_hand(jnp, name))
+    assert np.abs(ours(correlations) - np.asarray(theirs(points))).max() < 1e-14
+    times = []
+
+    def peer():
+        start = perf_counter()
+        theirs(points).block_until_ready()
+        times.append(perf_counter() - start)
+
+    benchmark.pedantic(ours, args=(correlations,), setup=peer, rounds=31)
+    own, other = benchmark.stats.stats.median, statistics.median(times)
+    benchmark.extra_info |= {"jax_median": other, "jax_over_ours": other / own}

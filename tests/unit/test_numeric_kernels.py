@@ -4,13 +4,28 @@ from functools import cache
 
 import numpy as np
 import pytest
-from sympy import Max, Min, Piecewise, Rational, Symbol, erf, exp, log, sign, sqrt, tanh
+from sympy import (
+    Heaviside,
+    Max,
+    Min,
+    Piecewise,
+    Rational,
+    Symbol,
+    erf,
+    exp,
+    log,
+    sign,
+    sin,
+    sqrt,
+    tanh,
+)
 
 from derive.errors import NotConvergedError, NotSupportedError, RangeError
 from derive.kernels import kernel
 from derive.symbols import z
 from numeric.chebyshev import interpolate
-from numeric.kernels import compile_kernel
+from numeric.graded import graded
+from numeric.kernels import _deviation, _loaded, compile_kernel
 
 CASES = {
     "tanh": tanh(z),
@@ -113,3 +128,31 @@ def test_a_planted_error_in_a_coefficient_is_seen():
     exec(source.replace(number, repr(float(number) + 1e-11)).replace("cache=True, ", ""), space)
     moved = space["scalar"](0.5)
     assert abs(moved - float(kernel(tanh(z)).at("1/2"))) > compiled("tanh").error
+
+
+def test_a_printed_form_that_overflows_gives_way_to_panels():
+    found = compile_kernel(sin(z), variances=(10**6, 10**6))
+    assert "panels" in found.reason
+    assert np.isfinite(found(np.linspace(-1, 1, 1001))).all()
+    near = 1 - 1e-6
+    gap = float(10**6 * (1 - Rational(near)))
+    assert abs(float(found(near)) * 2 * np.exp(gap) - 1) < 1e-13
+
+
+def test_a_value_that_is_not_finite_is_an_infinite_deviation():
+    chosen = kernel(sin(z), variances=(10**6, 10**6))
+    body = ["    return math.inf * (rho - 0.5) if rho == 0.5 else 0.0"]
+    wrong = _loaded("not finite at one point", body, 0.0, "checked")
+    assert _deviation(wrong, chosen.value)[0] == np.inf
+
+
+def test_a_kernel_that_underflows_everywhere_is_zero():
+    found = compile_kernel(Heaviside(z - Rational(3, 10)), variances=("1/1000000", "1/1000000"))
+    assert found(POINTS).tolist() == [0.0] * len(POINTS)
+
+
+def test_panels_shrink_towards_the_end_and_say_when_a_corner_stops_them():
+    peak = graded(lambda side, angle: side * np.exp(-((1e3 * angle) ** 2)), 1e-13)
+    assert peak.converged
+    assert peak.ends[0] < 2e-3
+    assert not graded(lambda side, angle: abs(angle - 0.3), 1e-13).converged
