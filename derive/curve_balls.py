@@ -16,10 +16,8 @@ from derive.balls import Ball, enclose
 from derive.curve import Curve, evaluate
 from derive.errors import NotConvergedError, NotSupportedError
 from derive.exact import Number, exact_number
+from derive.interval_newton import Precision, solved
 from derive.laurent import Laurent
-
-_GUARD_BITS = 40
-_STEPS = 60
 
 
 def proved_edge(curve: Curve, u: float, digits: int = 30) -> Ball:
@@ -39,14 +37,14 @@ def proved_edge(curve: Curve, u: float, digits: int = 30) -> Ball:
     Accuracy: rigorous.
     """
     unknown = _only_unknown(curve)
-    with _Precision(digits):
+    with Precision(digits):
         start = arb(u)
 
         def slope(v: Any) -> tuple[Any, Any]:
             z = _series(curve, unknown, v, 3)[curve.z]
             return z[1], 2 * z[2]
 
-        root = _solved(slope, start)
+        root = solved(slope, start)
         return Ball.from_arb(_series(curve, unknown, root, 1)[curve.z][0])
 
 
@@ -67,14 +65,14 @@ def proved_density(curve: Curve, x: Number, u: complex, digits: int = 30) -> Bal
     """
     unknown = _only_unknown(curve)
     place = exact_number(x)
-    with _Precision(digits):
+    with Precision(digits):
         target = acb(enclose(place, digits + 10).arb())
 
         def equation(v: Any) -> tuple[Any, Any]:
             z = _series(curve, unknown, v, 2)[curve.z]
             return z[0] - target, z[1]
 
-        root = _solved(equation, acb(u.real, u.imag))
+        root = solved(equation, acb(u.real, u.imag))
         known = _series(curve, unknown, root, 1)
         for upper in curve.upper:
             value = _read(known, upper)
@@ -85,20 +83,6 @@ def proved_density(curve: Curve, x: Number, u: complex, digits: int = 30) -> Bal
         return Ball.from_arb(-known[curve.g][0].imag / arb.pi())
 
 
-class _Precision:
-    """Work at the bits for so many digits, and restore the precision after."""
-
-    def __init__(self, digits: int) -> None:
-        self.bits = int(digits * 3.33) + _GUARD_BITS
-
-    def __enter__(self) -> None:
-        self.before = flint_context.prec
-        flint_context.prec = 2 * self.bits
-
-    def __exit__(self, *_: object) -> None:
-        flint_context.prec = self.before
-
-
 def _only_unknown(curve: Curve) -> Symbol:
     if curve.constraints:
         remedy = "use numeric.spectrum in double precision"
@@ -107,61 +91,21 @@ def _only_unknown(curve: Curve) -> Symbol:
     return curve.unknowns[0]
 
 
-def _series(curve: Curve, unknown: Symbol, v: Any, count: int) -> dict[Symbol, Laurent]:
+def _series(curve: Curve, unknown: Symbol, v: Any, count: int) -> dict[Any, Laurent]:
     """Return the Taylor series of all lines around v, on balls."""
     zero = v * 0
     digits = int(flint_context.prec / 3.33)
 
-    def lift(value: Expr) -> Laurent:
+    def lift(value: Any) -> Laurent:
         exact = fmpq(int(value.p), int(value.q)) if value.is_Rational else None
         number = arb(exact) if exact is not None else enclose(value, digits).arb()
         return Laurent(0, (zero + number, *[zero] * (count - 1)))
 
-    known: dict[Symbol, Laurent] = {unknown: Laurent(0, (v, zero + 1, *[zero] * count)[:count])}
+    known: dict[Any, Laurent] = {unknown: Laurent(0, (v, zero + 1, *[zero] * count)[:count])}
     known |= {s: lift(value) for s, value in curve.parameters}
-    return evaluate(curve.lines, known, lift, curve.tables)
+    return dict(evaluate(curve.lines, known, lift, curve.tables))
 
 
-def _read(known: dict[Symbol, Laurent], expr: Expr) -> Any:
+def _read(known: dict[Any, Laurent], expr: Expr) -> Any:
     sign = -1 if expr.could_extract_minus_sign() else 1
     return sign * known[sign * expr][0]
-
-
-def _solved(equation: Any, start: Any) -> Any:
-    """Return a ball that holds exactly one root, from a start next to it."""
-    point = start
-    for _ in range(_STEPS):
-        value, slope = equation(point)
-        step = _mid(value / slope)
-        point = _mid(point - step)
-        if _size(step) <= _size(point) * arb(2) ** (-flint_context.prec // 2 - 10):
-            break
-    radius = _size(step) * 4 + _size(point) * arb(2) ** (-flint_context.prec // 2)
-    for _ in range(8):
-        ball = _around(point, radius)
-        image = point - equation(point)[0] / equation(ball)[1]
-        if _inside(ball, image):
-            return image
-        radius = radius * 16
-    raise NotConvergedError("interval Newton", "no ball maps into itself", "start nearer to a root")
-
-
-def _mid(value: Any) -> Any:
-    if isinstance(value, acb):
-        return acb(value.real.mid(), value.imag.mid())
-    return value.mid()
-
-
-def _size(value: Any) -> arb:
-    return arb(abs(value).upper())
-
-
-def _around(point: Any, radius: arb) -> Any:
-    ball = arb(0, radius.upper())
-    return acb(point.real + ball, point.imag + ball) if isinstance(point, acb) else point + ball
-
-
-def _inside(ball: Any, image: Any) -> bool:
-    if isinstance(ball, acb):
-        return bool(ball.real.contains(image.real) and ball.imag.contains(image.imag))
-    return bool(ball.contains(image))

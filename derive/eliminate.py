@@ -75,7 +75,7 @@ def eliminate(
     """
     (control, closing_rhs), (target, output_rhs) = closing, output
     first = (unknown, target, control)
-    field = _Fractions(_generators(lines, [closing_rhs, output_rhs], first))
+    field = Fractions(_generators(lines, [closing_rhs, output_rhs], first))
     for symbol, expr in lines:
         field.define(symbol, expr)
     n1, d1 = field.fraction(closing_rhs)
@@ -96,7 +96,7 @@ def _generators(
     return (*first, *sorted(free - defined - set(first), key=str))
 
 
-class _Fractions:
+class Fractions:
     """Reduced fractions of integer polynomials, one pair per defined symbol."""
 
     def __init__(self, generators: tuple[Symbol, ...]) -> None:
@@ -108,12 +108,15 @@ class _Fractions:
             self.known[symbol] = (self.ctx.gen(i), self.ctx.constant(1))
 
     def index(self, symbol: Symbol) -> int:
+        """Return the place of a generator."""
         return self.generators.index(symbol)
 
     def gen(self, symbol: Symbol) -> Any:
+        """Return a generator as a polynomial."""
         return self.ctx.gen(self.index(symbol))
 
     def define(self, symbol: Symbol, expr: Expr) -> None:
+        """Give a symbol the value of a rational expression in what is known."""
         self.known[symbol] = self.fraction(expr)
 
     def fraction(self, expr: Any) -> tuple[Any, Any]:
@@ -160,7 +163,7 @@ class _Fractions:
 
 def _physical_factor(
     poly: Any,
-    field: _Fractions,
+    field: Fractions,
     closing: tuple[Any, Any],
     output: tuple[Any, Any],
     target: Symbol,
@@ -184,7 +187,7 @@ def _physical_factor(
     )
 
 
-def _evaluate(poly: Any, field: _Fractions, value: Mapping[Symbol, Fraction]) -> Fraction:
+def _evaluate(poly: Any, field: Fractions, value: Mapping[Symbol, Fraction]) -> Fraction:
     total = Fraction(0)
     for exponents, coefficient in poly.to_dict().items():
         term = Fraction(int(coefficient))

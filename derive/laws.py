@@ -58,8 +58,8 @@ class PointMasses(Law):
             return self.points[0]
         if len(self.points) == 2:
             (a, v), (b, w) = self.atoms()
-            half = (a + b + 1 / g) / 2
-            return half + sqrt(half**2 - a * b - (v * b + w * a) / g) - 1 / g
+            root = (1 + g * (a + b)) ** 2 - 4 * g**2 * a * b - 4 * g * (v * b + w * a)
+            return (a + b) / 2 + (sqrt(root.expand()) - 1) / (2 * g)
         return super().R(g)
 
     def S(self, t: Expr) -> Expr:

@@ -49,7 +49,8 @@ class Ends:
         """Return the distances from the lower and from the upper end, each to full accuracy."""
         width = self.high - self.low
         from_low = width * np.polynomial.polynomial.polyval(s, self.poly)
-        return from_low, width * np.polynomial.polynomial.polyval(1 - s, self.mirrored)
+        from_high = width * np.polynomial.polynomial.polyval(1 - s, self.mirrored)
+        return np.asarray(from_low, np.float64), np.asarray(from_high, np.float64)
 
     def slope(self, s: Array) -> Array:
         """Return dx/ds.

@@ -155,7 +155,7 @@ def sweep(x, y, p, bound, real, out{tables}):
         while task >= 0:
             goal, most, floor = zi, 12, 0.0
             if task == FAR:
-                now = max(64.0 * bound, 64.0 * abs(zr))
+                now = max(64.0 * bound, 64.0 * abs(zr), zi)
                 goal, most = now, 60
                 begin(zr, now, u, p)
             elif task == JUMP:
@@ -166,6 +166,9 @@ def sweep(x, y, p, bound, real, out{tables}):
                 floor = -2.0
             done, count, size, c = newton(zr, goal, u, d, trial, work, most, floor, p{tables})
             total += count
+            if total > 20000:
+                done = False
+                break
             if task == DIRECT:
                 done = done and margin(c) > 1e-13 + 64.0 * size
                 task = END if done else FAR
@@ -189,7 +192,7 @@ def sweep(x, y, p, bound, real, out{tables}):
                     if task == LOWER:
                         now = goal
                         factor = max(0.05, factor * factor)
-                    task = JUMP if now <= 4.0 * bound else LOWER
+                    task = JUMP if now <= max(4.0 * bound, high) else LOWER
                 else:
                     for j in range({k2}):
                         u[j] = keep[j]
