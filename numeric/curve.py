@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derive.errors import RangeError
+from derive.program import program as freeze
 from derive.system import System
 from derive.theory.deep_features import DeepFeatures
 from numeric.compare import Comparison, compare
@@ -191,13 +192,13 @@ def _checks(
 ) -> tuple[Check, ...]:
     if not count:
         return ()
-    other = model.system("kernel")
+    main, other = freeze(system), freeze(model.system("kernel"))
     alpha = np.atleast_1d(solution.controls["alpha"])
     checks = []
     with progress(count, "references", show=show) as advance:
         for i in spread(alpha, count):
             point = {**controls, "alpha": float(alpha[i])}
-            first = reference(system, 30, **point)
+            first = reference(main, 30, **point)
             second = reference(other, 30, **point)
             values = {o: np.atleast_1d(solution[o])[i] for o in OUTPUTS}
             checks.append(
