@@ -79,6 +79,9 @@ def eliminate(
     for symbol, expr in lines:
         field.define(symbol, expr)
     n1, d1 = field.fraction(closing_rhs)
+    field.known[control] = (n1, d1)  # where an output holds the control itself
+    for symbol, expr in lines:
+        field.define(symbol, expr)
     n2, d2 = field.fraction(output_rhs)
     eliminated = (n1 - d1 * field.gen(control)).resultant(
         n2 - d2 * field.gen(target), field.index(unknown)
