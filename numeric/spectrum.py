@@ -134,7 +134,9 @@ class Spectrum:
         out = self._sweep(points, np.zeros(points.size))
         paths = tuple(_PATHS[int(i)] for i in out[5])
         G = out[0] + 1j * out[1]
-        return Points(points.astype(np.complex128), G, out[3], out[2], out[4].astype(np.int64), paths)
+        return Points(
+            points.astype(np.complex128), G, out[3], out[2], out[4].astype(np.int64), paths
+        )
 
     def density(self, x: ArrayLike) -> Array:
         """Return the density of the continuous part; exact zeros off the bands; shape of x.
