@@ -23,8 +23,8 @@ from derive.errors import (
 from derive.exact import Number, exact_number
 from derive.gaussian import expect
 from derive.hermite import hermite_coefficient, parity
-from derive.kernel_series import KernelSeries
 from derive.kernels import Kernel, kernel
+from derive.pairs.kernel_series import KernelSeries
 from derive.reader import read_expression
 from derive.symbols import rho as correlation
 from derive.symbols import z

@@ -14,7 +14,7 @@ from flint import acb, arb, fmpq, fmpz
 from mpmath import mp, mpf
 from sympy import Expr, sympify
 
-from derive.ball_program import Evaluation, working_precision
+from derive.enclosing.ball_program import Evaluation, working_precision
 from derive.errors import NotConvergedError, ParseError, RangeError
 
 Text: TypeAlias = str

@@ -35,14 +35,14 @@ from sympy import (
 from sympy.core.function import ArgumentIndexError
 from sympy.core.sorting import default_sort_key
 
-from derive.bivariate_balls import (
+from derive.errors import RangeError
+from derive.pairs.bivariate_balls import (
     conditional_ball,
     density_ball,
     digits,
     orthant_ball,
     owens_ball,
 )
-from derive.errors import RangeError
 
 HALF = S.Half
 _INVISIBLE = 10**7  # exp(-1e7): out of reach of doubles, and of other terms at variances to 1e6

@@ -14,11 +14,11 @@ from typing import Any
 from sympy import Expr, Poly, Rational, Symbol, factor, sqrt
 from sympy.polys.polyroots import roots_cubic, roots_quartic
 
-from derive.curve import evaluate, value_of
 from derive.eliminate import Relation
 from derive.errors import NoRuleError, NotSupportedError
 from derive.exact import Number
 from derive.rewrite import Log, Step
+from derive.spectra.curve import evaluate, value_of
 from derive.system import System
 
 _POINTS = 12

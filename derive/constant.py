@@ -11,8 +11,8 @@ from typing import Any
 from flint import arb
 from sympy import AtomicExpr, Expr, Float, sympify
 
-from derive.ball_program import Evaluation
 from derive.balls import enclose
+from derive.enclosing.ball_program import Evaluation
 
 
 class Constant(AtomicExpr):

@@ -26,7 +26,7 @@ from sympy import Expr, I, Integer, Integral, Symbol, cse, numbered_symbols
 
 from derive.block import Block, Line, fresh, magnitude, symbols_of
 from derive.errors import NotSupportedError, UnknownNameError
-from derive.partials import Tangents, along, bound
+from derive.printing.partials import Tangents, along, bound
 from derive.program import UNIT, Program
 from derive.rewrite import Log
 from derive.symbols import Quantity

@@ -22,14 +22,14 @@ from flint import arb, ctx
 from sympy import DiracDelta, Expr, Symbol, cancel, diff, expand, log
 
 from derive.activation import Activation
-from derive.ball_program import Evaluation, working_precision
 from derive.balls import Ball, enclose
-from derive.certified import CertifiedNumber
+from derive.enclosing.ball_program import Evaluation, working_precision
+from derive.enclosing.certified import CertifiedNumber
+from derive.enclosing.heat import HeatMean
+from derive.enclosing.isolation import Curve, Roots, isolate
 from derive.errors import NotConvergedError, NotSupportedError, RangeError
 from derive.exact import Number, exact_number
 from derive.gaussian import expect
-from derive.heat import HeatMean
-from derive.isolation import Curve, Roots, isolate
 from derive.kernels import Kernel, kernel
 from derive.symbols import z
 from derive.value import Kind, Value

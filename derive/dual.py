@@ -16,14 +16,14 @@ from typing import Any
 from sympy import Dummy, Expr, Float, Rational, S, Symbol, SympifyError, expand, sqrt, sympify
 
 from derive.bivariate import q
-from derive.dual_moments import Normals, Q, pair_mean
-from derive.dual_terms import Term, derivative, jumps, terms_of
-from derive.dual_tidy import assemble_kernel, stable_sums
 from derive.errors import NoRuleError, RangeError
 from derive.gaussian import checked_input, closed_form
-from derive.gaussian_moments import Combination
-from derive.gaussian_terms import Form, normal_form
-from derive.intervals import decided_sign
+from derive.normal.gaussian_moments import Combination
+from derive.normal.gaussian_terms import Form, normal_form
+from derive.normal.intervals import decided_sign
+from derive.pairs.dual_moments import Normals, Q, pair_mean
+from derive.pairs.dual_terms import Term, derivative, jumps, terms_of
+from derive.pairs.dual_tidy import assemble_kernel, stable_sums
 from derive.provenance import OWEN_1956, PRICE_1958, STEIN_1981
 from derive.rewrite import Log, Step, size
 from derive.symbols import rho as correlation

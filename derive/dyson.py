@@ -17,23 +17,23 @@ from sympy import Expr, Matrix, S, Symbol, diff
 from sympy import eye as unit_matrix
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
-from derive.averaged_pencil import TAU, AveragedPencil
 from derive.block import Line, chain, forward, fresh
 from derive.coupled import CoupledProgram, coupled_program
-from derive.covariance_map import matching
-from derive.dyson_core import Core, core_of
 from derive.errors import NotClosedError, ShapeError, UnknownNameError
 from derive.matrices import NormalisedTrace
-from derive.matrix_letters import Gaussian, Wigner
-from derive.matrix_nodes import Formula, agree
-from derive.matrix_order import unbalanced
 from derive.pencil import Entry, Pencil, Port, pencil
-from derive.pencil_check import refuse_singular
-from derive.pencil_minimal import minimise
+from derive.printing.real_pairs import real_pairs
 from derive.provenance import HELTON_2007
-from derive.real_pairs import real_pairs
+from derive.random_matrices.averaged_pencil import TAU, AveragedPencil
+from derive.random_matrices.covariance_map import matching
+from derive.random_matrices.dyson_core import Core, core_of
+from derive.random_matrices.matrix_letters import Gaussian, Wigner
+from derive.random_matrices.matrix_nodes import Formula, agree
+from derive.random_matrices.matrix_order import unbalanced
+from derive.random_matrices.pencil_check import refuse_singular
+from derive.random_matrices.pencil_minimal import minimise
+from derive.random_matrices.scalars import scalar
 from derive.rewrite import Log, Step
-from derive.scalars import scalar
 from derive.symbols import Quantity
 from derive.system import Equation, System
 

@@ -20,12 +20,18 @@ from sympy import Expr, Integer, Symbol, oo
 
 from derive.balls import Ball, enclose
 from derive.block import Line, symbols_of
-from derive.curve import evaluate, value_of
 from derive.eliminate import Fractions
+from derive.enclosing.interval_newton import Precision, solved
 from derive.errors import NotConvergedError, NotSupportedError, RangeError, UnknownNameError
 from derive.exact import Number, exact_number
-from derive.interval_newton import Precision, solved
-from derive.laurent import Laurent, composed_terms, product_terms, reciprocal_terms, reverted_terms
+from derive.spectra.curve import evaluate, value_of
+from derive.spectra.laurent import (
+    Laurent,
+    composed_terms,
+    product_terms,
+    reciprocal_terms,
+    reverted_terms,
+)
 from derive.system import System
 
 _FAR = 1e12

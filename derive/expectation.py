@@ -22,11 +22,11 @@ from sympy import (
 )
 
 from derive import symbols
-from derive.ball_program import Evaluation
 from derive.balls import enclose
+from derive.enclosing.ball_program import Evaluation
+from derive.enclosing.gaussian_integral import gaussian_mean, vanishes
+from derive.enclosing.kinks import is_smooth
 from derive.errors import NotSupportedError, RangeError
-from derive.gaussian_integral import gaussian_mean, vanishes
-from derive.kinks import is_smooth
 from derive.value import Kind
 
 

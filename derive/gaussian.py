@@ -35,7 +35,7 @@ from sympy import (
 from derive.errors import NoRuleError, ParseError, RangeError
 from derive.expectation import Expectation
 from derive.expectation import kind as kind_of
-from derive.gaussian_moments import (
+from derive.normal.gaussian_moments import (
     Combination,
     Ledger,
     Measure,
@@ -44,10 +44,10 @@ from derive.gaussian_moments import (
     expectation_of,
     single,
 )
-from derive.gaussian_terms import Form, normal_form
-from derive.gaussian_tidy import assemble
-from derive.intervals import decided_sign
-from derive.parity import parity, polynomially_bounded
+from derive.normal.gaussian_terms import Form, normal_form
+from derive.normal.gaussian_tidy import assemble
+from derive.normal.intervals import decided_sign
+from derive.normal.parity import parity, polynomially_bounded
 from derive.provenance import OWEN_1956, STEIN_1981, THIS, Source
 from derive.rewrite import Log, Step, size
 from derive.symbols import z

@@ -16,9 +16,9 @@ from sympy import Expr, Integer, S, Symbol, sqrt, sympify
 from derive.errors import RangeError
 from derive.expectation import Expectation
 from derive.gaussian import Number, expect
-from derive.hermite_polynomials import hermite_polynomial
-from derive.hermite_symbolic import symbolic_coefficient
-from derive.parity import parity
+from derive.normal.hermite_polynomials import hermite_polynomial
+from derive.normal.hermite_symbolic import symbolic_coefficient
+from derive.normal.parity import parity
 from derive.rewrite import Log, Step
 from derive.symbols import z
 from derive.value import Value

@@ -38,9 +38,9 @@ from sympy import (
 
 from derive.errors import NoRuleError, RangeError, ShapeError
 from derive.hermite import hermite_coefficient
-from derive.hermite_polynomials import hermite_polynomial
-from derive.joint_mean import JointMean
-from derive.parity import vanishes
+from derive.normal.hermite_polynomials import hermite_polynomial
+from derive.normal.parity import vanishes
+from derive.pairs.joint_mean import JointMean
 from derive.value import Kind, Value
 
 Counts = tuple[int, ...]

@@ -15,13 +15,13 @@ from typing import Any
 from flint import acb
 from sympy import DiracDelta, Expr, Symbol, diff, sympify
 
-from derive.ball_program import Evaluation, compile_ball
 from derive.balls import Ball, enclose, refine
-from derive.certified import CertifiedNumber
 from derive.dual import dual, dual_derivative
+from derive.enclosing.ball_program import Evaluation, compile_ball
+from derive.enclosing.certified import CertifiedNumber
 from derive.errors import NoRuleError, NotConvergedError, NotSupportedError, RangeError
 from derive.exact import Number, exact_number
-from derive.kernel_series import KernelSeries, kernel_series
+from derive.pairs.kernel_series import KernelSeries, kernel_series
 from derive.rewrite import Log
 from derive.symbols import rho as correlation
 from derive.symbols import z

@@ -2,8 +2,8 @@ r"""The language of random matrices: dimensions, letters, identity, normalised t
 
 Stage: what the user declares; pencils and experiments read it. Everything is a rational expression:
 scalars, letters, ``+ - * /``, ``**`` with integer exponents, ``.T``, ``.H``, ``.inv()``, and blocks
-(``derive.matrix_blocks``). All random letters are independent; deterministic ones of one
-``commuting`` group share eigenvectors, others are in generic position (asymptotically free).
+(``derive.random_matrices.matrix_blocks``). All random letters are independent; deterministic ones
+of one ``commuting`` group share eigenvectors, others are in generic position (asymptotically free).
 """
 
 from typing import Any, cast
@@ -12,10 +12,18 @@ from sympy import Basic, Expr, Integer, Mul, S
 from sympy.core.symbol import Str
 
 from derive.errors import ParseError, RangeError, ShapeError
-from derive.matrix_letters import Covariance, Gaussian, Wigner
-from derive.matrix_nodes import Eye, Formula, Zero, formula, multiply, shape_text, split
-from derive.scalars import scalar
-from derive.spectral_measure import SpectralMeasure
+from derive.random_matrices.matrix_letters import Covariance, Gaussian, Wigner
+from derive.random_matrices.matrix_nodes import (
+    Eye,
+    Formula,
+    Zero,
+    formula,
+    multiply,
+    shape_text,
+    split,
+)
+from derive.random_matrices.scalars import scalar
+from derive.random_matrices.spectral_measure import SpectralMeasure
 from derive.symbols import Quantity
 
 
@@ -52,7 +60,7 @@ class NormalisedTrace(Expr):
         return cast(Formula, self.args[0])
 
     def _eval_derivative(self, symbol: Any) -> Expr:
-        from derive.matrix_calculus import derivative  # noqa: PLC0415  (calculus builds on traces)
+        from derive.random_matrices.matrix_calculus import derivative  # noqa: PLC0415  (calculus builds on traces)
 
         return ntrace(derivative(self.formula, symbol))
 
@@ -150,7 +158,7 @@ def commuting(names: str, dim: object, joint: SpectralMeasure) -> tuple[Covarian
         joint: joint spectral measure.
 
     Example:
-        >>> from derive.spectral_measure import atoms
+        >>> from derive.random_matrices.spectral_measure import atoms
         >>> d, = dims("d")
         >>> commuting("Sigma Theta", d, atoms([(1, 2), (4, 1)]))
         (Sigma, Theta)

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from sympy import Expr, S
 
 from derive.errors import NotSupportedError
-from derive.matrix_blocks import Blocks, Part
-from derive.matrix_letters import Flip, Letter
-from derive.matrix_nodes import Eye, Formula, Inverse, Product, Sum, Zero
+from derive.random_matrices.matrix_blocks import Blocks, Part
+from derive.random_matrices.matrix_letters import Flip, Letter
+from derive.random_matrices.matrix_nodes import Eye, Formula, Inverse, Product, Sum, Zero
 
 Key = tuple[int, Letter | None, bool]
 Terms = tuple[tuple[Key, Expr], ...]
@@ -103,7 +103,7 @@ class Pencil:
         Raises:
             InternalError: if an entry differs; the expression is named.
         """
-        from derive.pencil_check import verify  # noqa: PLC0415  (the check builds on pencils)
+        from derive.random_matrices.pencil_check import verify  # noqa: PLC0415  (the check builds on pencils)
 
         return verify(self, seed)
 

@@ -39,7 +39,7 @@ from derive.block import (
 )
 from derive.constant import definitions
 from derive.errors import NotSupportedError
-from derive.partials import Tangents, along, bound
+from derive.printing.partials import Tangents, along, bound
 from derive.rewrite import Log
 from derive.symbols import Quantity
 from derive.system import System

@@ -17,8 +17,8 @@ from sympy import Expr, Symbol
 
 from derive import symbols
 from derive.errors import ParseError, UnknownNameError
-from derive.expression_builder import Builder, shown
-from derive.vocabulary import COMPARISONS, CONSTANTS, FUNCTIONS
+from derive.reading.expression_builder import Builder, shown
+from derive.reading.vocabulary import COMPARISONS, CONSTANTS, FUNCTIONS
 
 GRAMMAR = r"""
 start: disjunction

@@ -21,13 +21,13 @@ from flint import arb
 from sympy import Expr, Symbol, cancel, sympify
 
 from derive.activation import Activation
-from derive.ball_program import Evaluation, working_precision
 from derive.balls import Ball
-from derive.certified import CertifiedNumber
+from derive.enclosing.ball_program import Evaluation, working_precision
+from derive.enclosing.certified import CertifiedNumber
 from derive.errors import NoRuleError, RangeError
 from derive.exact import Number, exact_number
-from derive.kernel_series import KernelSeries
 from derive.kernels import Kernel, kernel
+from derive.pairs.kernel_series import KernelSeries
 from derive.symbols import rho as correlation
 from derive.value import Value
 

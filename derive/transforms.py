@@ -4,7 +4,7 @@ Stage: laws in, laws out. A composition is a frozen tree; it knows its atoms and
 and writes itself on a curve: with one parameter where an R- or S-transform is rational, otherwise
 with one parameter per factor, tied by the equality of subordinated transforms.
 
-Conventions: ``derive.law``. Sources: [belinschi2007] for subordination and atoms,
+Conventions: ``derive.spectra.law``. Sources: [belinschi2007] for subordination and atoms,
 [silverstein1995] for Gram matrices.
 """
 
@@ -13,23 +13,23 @@ from dataclasses import dataclass
 
 from sympy import Expr, Integer, Max, Symbol, sqrt
 
-from derive.curve import Node, Sheet
 from derive.errors import RangeError
-from derive.free_series import (
+from derive.random_matrices.scalars import scalar
+from derive.spectra.curve import Node, Sheet
+from derive.spectra.free_series import (
     moments_from_cumulants,
     moments_from_s_series,
     s_series_from_moments,
 )
-from derive.laurent import product_terms
-from derive.law import Atom, Law, atom_splits, kept, positive, require_nonnegative
-from derive.scalars import scalar
+from derive.spectra.laurent import product_terms
+from derive.spectra.law import Atom, Law, atom_splits, kept, positive, require_nonnegative
 
 
 def scaled(law: Law, a: object, shift: object = 0) -> Law:
     """Return the law of a*x + shift, a > 0.
 
     Example:
-        >>> from derive.laws import semicircle
+        >>> from derive.spectra.laws import semicircle
         >>> scaled(semicircle(), 2, 1).moments(2)
         [1, 5]
     """
@@ -43,7 +43,7 @@ def gram(law: Law, ratio: object) -> Law:
         RangeError: if the law is not known to be non-negative or the ratio is not positive.
 
     Example:
-        >>> from derive.laws import discrete
+        >>> from derive.spectra.laws import discrete
         >>> gram(discrete([1]), 2).atoms()
         ((0, 1/2),)
     """
@@ -69,7 +69,7 @@ def free_sum(*laws: Law) -> Law:
     """Return the law of a sum of free elements.
 
     Example:
-        >>> from derive.laws import semicircle
+        >>> from derive.spectra.laws import semicircle
         >>> free_sum(semicircle(), semicircle()).cumulants(4)
         [0, 2, 0, 0]
     """
@@ -88,7 +88,7 @@ def free_product(*laws: Law) -> Law:
         RangeError: if a law is not known to be non-negative, or is zero.
 
     Example:
-        >>> from derive.laws import marchenko_pastur
+        >>> from derive.spectra.laws import marchenko_pastur
         >>> free_product(marchenko_pastur(1), marchenko_pastur(1)).moments(4)
         [1, 3, 12, 55]
     """

@@ -1,7 +1,8 @@
 """Rows of numbers to a ``Solution``: what all targets do after the machine code has run.
 
-Stage: below the evaluators. A target fills one row per name of ``derive.lane_phases.row_names``;
-here the rows get names and shapes, failed points become NaN, and limits their infinities.
+Stage: below the evaluators. A target fills one row per name of
+``derive.printing.lane_phases.row_names``; here the rows get names and shapes, failed points become
+NaN, and limits their infinities.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from derive.balls import enclose
 from derive.coupled import AnyProgram
 from derive.errors import NotConvergedError
-from derive.lane_phases import Asked, row_names
+from derive.printing.lane_phases import Asked, row_names
 from numeric.solution import Solution, Status
 
 _DIVERGES = 1e8

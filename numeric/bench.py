@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from derive.lane_phases import Asked, LaneProgram, lane_program
+from derive.printing.lane_phases import Asked, LaneProgram, lane_program
 from derive.program import program
 from derive.symbols import Quantity
 from derive.theory.deep_features import deep_features

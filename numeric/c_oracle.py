@@ -15,7 +15,7 @@ from sympy import Symbol
 
 from derive.codegen import CPrinter
 from derive.errors import NotSupportedError
-from derive.lane_phases import AGAIN, LOOSER, MAX_STEPS, ROUNDS, LaneProgram, Phase
+from derive.printing.lane_phases import AGAIN, LOOSER, MAX_STEPS, ROUNDS, LaneProgram, Phase
 from numeric.lanes import PhaseText, lane_names
 
 COMPILER_FLAGS = (

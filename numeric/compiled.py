@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from derive.codegen import ScalarPrinter, module_source
 from derive.coupled import AnyProgram, CoupledDeclaration, CoupledProgram, frozen, is_coupled
 from derive.errors import NotSupportedError, UnknownNameError
-from derive.lane_phases import Asked, LaneProgram, lane_program, row_names
+from derive.printing.lane_phases import Asked, LaneProgram, lane_program, row_names
 from derive.program import Declaration, Program
 from derive.program import program as freeze
 from derive.system import System

@@ -23,7 +23,7 @@ from sympy import Symbol
 
 from derive.codegen import ScalarPrinter, array_function, rename
 from derive.coupled import PATH, CoupledProgram
-from derive.lane_phases import RESIDUAL, Asked, row_names
+from derive.printing.lane_phases import RESIDUAL, Asked, row_names
 
 WIDTH = 16
 MAX_STEPS = 5000
@@ -369,7 +369,7 @@ def continuation_source(program: CoupledProgram, asked: Asked) -> str:
 
     ``run(inputs, constants, out, size, first, last)`` takes flat arrays of shape (controls, size),
     (0,) and (rows, size) and solves the blocks first, ..., last - 1 of ``WIDTH`` points; the rows
-    are those of ``derive.lane_phases.row_names``. It releases the interpreter lock.
+    are those of ``derive.printing.lane_phases.row_names``. It releases the interpreter lock.
     """
     n, k = len(program.unknowns), len(program.outputs)
     counts = ", ".join(f"{name} {block.operations}" for name, block in program.blocks().items())

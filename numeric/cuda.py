@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derive.errors import RangeError, ShapeError, UnavailableError, UnknownNameError
-from derive.lane_phases import Asked, row_names
+from derive.printing.lane_phases import Asked, row_names
 from derive.program import Program
 from numeric.assemble import assemble, constant_values
 from numeric.cache import load

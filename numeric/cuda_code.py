@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 from derive.block import Block
 from derive.codegen import function, module_source, rename
-from derive.lane_phases import Asked
+from derive.printing.lane_phases import Asked
 from derive.program import Program
 from numeric.newton import (
     arguments,

@@ -2,9 +2,9 @@ r"""Proved intervals in float64 for whole grids.
 
 Stage: a Solution in, ``Enclosures`` out: for every point a verdict, and for every unknown, output
 and slope a centre and a proved radius. The step is that of ``certify`` (an interval Newton step on
-the full system, see there for the argument) in the arithmetic of ``derive.interval_code``: no
-rounding modes, no branches, many points side by side. The controls are the doubles of the Solution
-as they stand, and each constant is an interval that holds its exact value.
+the full system, see there for the argument) in the arithmetic of ``derive.printing.interval_code``:
+no rounding modes, no branches, many points side by side. The controls are the doubles of the
+Solution as they stand, and each constant is an interval that holds its exact value.
 
 A box about each answer has the radius of its claimed error and a little more. Points whose step
 does not map the box into itself are tried again about the moved centre with a wider box; what still
@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Symbol
 
-from derive.ball_code import proof_blocks
 from derive.balls import enclose
 from derive.errors import NotConvergedError, NotSupportedError, UnknownNameError
-from derive.interval_code import GROW, TINY, UNIT, Node, Tape
+from derive.printing.ball_code import proof_blocks
+from derive.printing.interval_code import GROW, TINY, UNIT, Node, Tape
 from derive.program import Program
 from numeric.cache import load
 from numeric.proof import PROVED, Verdict, standing

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from derive.activation import Activation
-from derive.ball_program import compile_ball
+from derive.enclosing.ball_program import compile_ball
 from derive.errors import DeriveError
 from derive.exact import Number
-from derive.kernel_expansion import hermite_spectrum
+from derive.pairs.kernel_expansion import hermite_spectrum
 from derive.symbols import z
 from numeric.kernels import compile_kernel
 

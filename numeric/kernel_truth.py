@@ -14,11 +14,11 @@ from flint import acb, arb, fmpq
 from mpmath import mp
 from sympy import Expr
 
-from derive.ball_program import BallFunction, compile_ball, working_precision
+from derive.enclosing.ball_program import BallFunction, compile_ball, working_precision
 from derive.errors import NotConvergedError, NotSupportedError, RangeError
 from derive.exact import exact_number
-from derive.kernel_series import KernelSeries
 from derive.kernels import closed_ball
+from derive.pairs.kernel_series import KernelSeries
 from derive.symbols import rho as correlation
 from derive.value import Value
 

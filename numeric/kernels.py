@@ -30,8 +30,8 @@ from sympy import Expr, Float, Function, cse, nan, numbered_symbols, oo, zoo
 from derive.balls import enclose
 from derive.codegen import ScalarPrinter
 from derive.errors import NotConvergedError, NotSupportedError, RangeError
-from derive.kernel_series import KernelSeries
 from derive.kernels import Kernel, kernel
+from derive.pairs.kernel_series import KernelSeries
 from derive.symbols import rho as correlation
 from derive.value import Value
 from numeric import special

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from sympy import Expr, Symbol
 
 from derive.codegen import BlockPrinter, LanePrinter
-from derive.lane_phases import AGAIN, LOOSER, MAX_STEPS, ROUNDS, LaneProgram, Phase
+from derive.printing.lane_phases import AGAIN, LOOSER, MAX_STEPS, ROUNDS, LaneProgram, Phase
 from derive.program import UNIT
 
 WIDTH = 32

@@ -12,7 +12,7 @@ Stage: the text of the algorithm, put behind the generated blocks of a Program i
 4. Residual, errors, outputs and slopes at the result.
 """
 
-from derive.lane_phases import Asked, row_names
+from derive.printing.lane_phases import Asked, row_names
 from derive.program import Program
 from numeric.precision import FLOAT64, Precision
 
@@ -100,7 +100,7 @@ def driver_source(program: Program, asked: Asked) -> str:
 
     ``run(inputs, constants, out, size, first, last)`` takes flat arrays of shape (controls, size),
     (constants,) and (rows, size) and solves the points first, ..., last - 1; the rows are those of
-    ``derive.lane_phases.row_names``. It releases the interpreter lock.
+    ``derive.printing.lane_phases.row_names``. It releases the interpreter lock.
     """
     controls = [f"{v} = inputs[{i} * size + i]" for i, v in enumerate(control_names(program))]
     loads = "\n    ".join([*controls, *constant_loads(program)])

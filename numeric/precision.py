@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from derive.codegen import ScalarPrinter
 from derive.errors import UnknownNameError
-from derive.lane_phases import RESIDUAL
+from derive.printing.lane_phases import RESIDUAL
 
 
 class Float32Printer(ScalarPrinter):

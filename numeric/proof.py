@@ -14,11 +14,11 @@ from typing import Any
 from flint import arb, arb_mat, ctx, fmpq
 from sympy import Expr
 
-from derive.ball_code import ball_source
-from derive.ball_program import working_precision
 from derive.balls import Ball, enclose
 from derive.coupled import AnyProgram, CoupledProgram
+from derive.enclosing.ball_program import working_precision
 from derive.errors import UnknownNameError
+from derive.printing.ball_code import ball_source
 from derive.program import Program
 
 _LOG2_10 = math.log2(10)

@@ -14,7 +14,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from derive.errors import UnavailableError
-from derive.lane_phases import Asked
+from derive.printing.lane_phases import Asked
 from derive.program import Declaration, Program
 from derive.program import program as freeze
 from derive.system import System

@@ -8,8 +8,8 @@ Stage: a ``Curve`` in, source text out (stored and imported by ``numeric.cache``
    factor that adapts; as soon as Newton reaches the target itself the continuation stops.
 
 A solution is accepted only with all upper functions strictly in the upper half-plane, which by
-uniqueness proves the branch (``derive.curve``), at Im z = 0 as well; nothing is read off a largest
-imaginary part, and no imaginary offset enters a density.
+uniqueness proves the branch (``derive.spectra.curve``), at Im z = 0 as well; nothing is read off a
+largest imaginary part, and no imaginary offset enters a density.
 """
 
 from collections.abc import Iterable
@@ -17,8 +17,8 @@ from collections.abc import Iterable
 from sympy import Expr, Integer, Symbol
 
 from derive.block import Line, chain
-from derive.curve import LARGE, Curve
-from derive.pair_code import Pair, pair_function
+from derive.printing.pair_code import Pair, pair_function
+from derive.spectra.curve import LARGE, Curve
 
 WARM, CONTINUED, LOST = 0, 1, 2
 """How a point was reached: from its neighbour, by continuation in Im z, or not at all."""

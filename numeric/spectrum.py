@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from derive.balls import enclose
-from derive.curve import Curve
 from derive.errors import NotConvergedError, RangeError
-from derive.law import Law
+from derive.spectra.curve import Curve
+from derive.spectra.law import Law
 from numeric.cache import load
 from numeric.panels import Ends, Integrand, Panels, adaptive
 from numeric.spectral_code import LOST, spectral_source
@@ -348,7 +348,7 @@ def spectrum(law: Law, bands: Sequence[Band] | None = None) -> Spectrum:
     Accuracy: edges of towers to a few ulps, of coupled curves to 1e-15 of the bound.
 
     Example:
-        >>> from derive.laws import marchenko_pastur
+        >>> from derive.spectra.laws import marchenko_pastur
         >>> s = spectrum(marchenko_pastur(4))
         >>> s
         Spectrum([1, 9]; atoms 0.75 at 0)

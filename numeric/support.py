@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from derive.curve import Curve
+from derive.spectra.curve import Curve
 
 _HUGE = 1e30
 _TINY = 1e-100

@@ -15,7 +15,7 @@ from sympy import Abs, Add, And, Expr, Integer, Mul, Or, Piecewise, Pow, Rationa
 from sympy.core.relational import Equality, Ge, Gt, Le, Lt, Relational
 
 from derive.errors import NotSupportedError
-from derive.lane_phases import AGAIN, LOOSER, MAX_STEPS, ROUNDS, LaneProgram, Phase
+from derive.printing.lane_phases import AGAIN, LOOSER, MAX_STEPS, ROUNDS, LaneProgram, Phase
 from derive.program import UNIT
 
 FLAGS = "contract arcp nsz reassoc"

@@ -16,10 +16,15 @@ from sympy import Basic, Expr, Symbol
 from derive.dyson import DysonEquations
 from derive.errors import NotSupportedError, RangeError, UnknownNameError
 from derive.matrices import NormalisedTrace
-from derive.matrix_blocks import Blocks, Part
-from derive.matrix_letters import Covariance, Flip, Gaussian, Letter, Wigner
-from derive.matrix_nodes import Eye, Formula, Inverse, Product, Sum, Zero
-from derive.spectral_measure import Atoms, MarchenkoPastur, PowerLaw, SpectralMeasure
+from derive.random_matrices.matrix_blocks import Blocks, Part
+from derive.random_matrices.matrix_letters import Covariance, Flip, Gaussian, Letter, Wigner
+from derive.random_matrices.matrix_nodes import Eye, Formula, Inverse, Product, Sum, Zero
+from derive.random_matrices.spectral_measure import (
+    Atoms,
+    MarchenkoPastur,
+    PowerLaw,
+    SpectralMeasure,
+)
 
 Array = NDArray[Any]
 

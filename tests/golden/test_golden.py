@@ -6,7 +6,7 @@
 import pytest
 
 from derive.codegen import CPrinter, MpmathPrinter, module_source
-from derive.lane_phases import Asked
+from derive.printing.lane_phases import Asked
 from derive.program import program
 from derive.theory.deep_features import deep_features
 from numeric.compiled import scalar_source

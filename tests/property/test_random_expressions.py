@@ -13,8 +13,8 @@ from sympy import Rational
 from derive.dyson import equations
 from derive.matrices import covariance, dims, eye, gaussian, ntrace, wigner
 from derive.pencil import pencil
-from derive.pencil_minimal import minimise
-from derive.spectral_measure import atoms
+from derive.random_matrices.pencil_minimal import minimise
+from derive.random_matrices.spectral_measure import atoms
 from numeric.experiments.matrices import sample
 
 n, p, d = dims("n p d")

@@ -15,7 +15,7 @@ from sympy import Rational
 from derive.balls import enclose
 from derive.dyson import equations
 from derive.matrices import commuting, covariance, dims, eye, gaussian, ntrace
-from derive.spectral_measure import atoms
+from derive.random_matrices.spectral_measure import atoms
 from derive.symbols import control
 from derive.theory.deep_features import deep_features
 from numeric.compare import compare

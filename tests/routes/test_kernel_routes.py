@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sympy import Abs, Max, Min, Piecewise, Rational, erf, exp, sign, sin, sqrt
 
-from derive.kernel_series import kernel_series
 from derive.kernels import kernel
+from derive.pairs.kernel_series import kernel_series
 from derive.symbols import z
 
 CLOSED = {

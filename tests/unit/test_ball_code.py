@@ -23,11 +23,11 @@ from sympy import (
     tanh,
 )
 
-from derive.ball_code import BallPrinter
-from derive.ball_program import working_precision
 from derive.block import Block
 from derive.codegen import function
+from derive.enclosing.ball_program import working_precision
 from derive.errors import NotSupportedError
+from derive.printing.ball_code import BallPrinter
 from numeric.proof import _choose, _ratio
 
 x, y = Symbol("x", real=True), Symbol("y", real=True)

@@ -42,8 +42,8 @@ from sympy import (
     tanh,
 )
 
-from derive.ball_program import Evaluation, compile_ball, working_precision
 from derive.balls import Ball, enclose
+from derive.enclosing.ball_program import Evaluation, compile_ball, working_precision
 from derive.errors import (
     NotClosedError,
     NotConvergedError,

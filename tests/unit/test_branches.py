@@ -22,9 +22,9 @@ from sympy import (
     symbols,
 )
 
-from derive.branches import branches, real_zeros
 from derive.errors import NoRuleError, RangeError
-from derive.intervals import LINE, Interval, decided_sign, order, ordered
+from derive.normal.branches import branches, real_zeros
+from derive.normal.intervals import LINE, Interval, decided_sign, order, ordered
 from derive.symbols import control, z
 
 s, t = symbols("s t", positive=True)

@@ -18,7 +18,7 @@ from derive.errors import (
     UnknownNameError,
 )
 from derive.matrices import covariance, dims, eye, gaussian, ntrace, wigner
-from derive.spectral_measure import power_law
+from derive.random_matrices.spectral_measure import power_law
 from derive.symbols import control
 from numeric.compiled import compile
 from numeric.reference import reference

@@ -26,7 +26,7 @@ from derive.errors import (
     UnavailableError,
     UnknownNameError,
 )
-from derive.lane_phases import Asked, row_names
+from derive.printing.lane_phases import Asked, row_names
 from derive.program import program
 from derive.theory.deep_features import deep_features
 from numeric.assemble import assemble, constant_values

@@ -12,8 +12,8 @@ from sympy import Max, pi, sign, sqrt, tanh
 from derive.activation import Activation
 from derive.balls import enclose
 from derive.depth import Propagation, Q, critical_point, normalized, ratio_scales
+from derive.enclosing.isolation import Curve, isolate
 from derive.errors import NoRuleError, NotSupportedError, RangeError
-from derive.isolation import Curve, isolate
 from derive.symbols import rho, z
 from derive.tangent import tangent_kernels
 

@@ -11,9 +11,6 @@ import mpmath as mp
 import pytest
 from sympy import I, Rational, Symbol, diff, sqrt
 
-from derive.averaged_pencil import AveragedPencil
-from derive.covariance_map import covariance_pairs, matching, nonzero_blocks
-from derive.dependency_graph import smallest_core
 from derive.dyson import equations
 from derive.errors import (
     DeriveError,
@@ -33,9 +30,12 @@ from derive.matrices import (
     vector,
     wigner,
 )
-from derive.matrix_blocks import block
 from derive.pencil import pencil
-from derive.spectral_measure import atoms, marchenko_pastur, power_law
+from derive.random_matrices.averaged_pencil import AveragedPencil
+from derive.random_matrices.covariance_map import covariance_pairs, matching, nonzero_blocks
+from derive.random_matrices.dependency_graph import smallest_core
+from derive.random_matrices.matrix_blocks import block
+from derive.random_matrices.spectral_measure import atoms, marchenko_pastur, power_law
 from derive.symbols import control
 from numeric.experiments.matrices import sample
 
@@ -413,7 +413,7 @@ def test_false_merges_are_refuted_and_dropped(follow, monkeypatch):
         first, *others = model.unknowns
         return dict.fromkeys(others, (first, 2 * lam))
 
-    monkeypatch.setattr("derive.dyson_core.candidates", wrong)
+    monkeypatch.setattr("derive.random_matrices.dyson_core.candidates", wrong)
     found = value(expression)
     assert "0 repeat" in str(found.log)
     assert close(follow(found, POINT)["value"], honest)

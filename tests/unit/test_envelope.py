@@ -26,8 +26,8 @@ from sympy import (
     tanh,
 )
 
-from derive.ball_program import Evaluation, compile_ball, working_precision
-from derive.envelope import tail_envelope
+from derive.enclosing.ball_program import Evaluation, compile_ball, working_precision
+from derive.enclosing.envelope import tail_envelope
 from derive.symbols import z
 
 BOUNDED = [

@@ -34,8 +34,8 @@ from sympy import (
 )
 
 from derive.balls import enclose
+from derive.enclosing.gaussian_integral import gaussian_integral
 from derive.errors import NotClosedError, NotConvergedError, NotIntegrableError, RangeError
-from derive.gaussian_integral import gaussian_integral
 from derive.symbols import z
 
 

@@ -30,7 +30,7 @@ from derive.errors import NoRuleError, NotIntegrableError, RangeError
 from derive.expectation import Expectation
 from derive.gaussian import expect
 from derive.hermite import hermite_coefficient
-from derive.parity import parity, polynomially_bounded
+from derive.normal.parity import parity, polynomially_bounded
 from derive.symbols import z
 
 a, b, m = symbols("a b m", real=True)

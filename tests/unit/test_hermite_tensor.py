@@ -22,7 +22,7 @@ from sympy import (
 
 from derive.errors import RangeError, ShapeError
 from derive.hermite_tensor import hermite_tensor
-from derive.joint_mean import JointMean
+from derive.pairs.joint_mean import JointMean
 from derive.value import Kind
 
 z1, z2, z3 = symbols("z1:4", real=True)

@@ -10,7 +10,7 @@ from sympy import Abs, Integer, Max, Min, Pow, Rational, S, Symbol, erf, sqrt
 
 from derive.block import Block
 from derive.errors import NotSupportedError
-from derive.interval_code import GROW, TINY, UNIT, Node, Tape
+from derive.printing.interval_code import GROW, TINY, UNIT, Node, Tape
 
 x, y, w = (Symbol(n, real=True) for n in "xyw")
 CENTRES = st.floats(-50, 50).filter(lambda v: abs(v) > 1e-6)

@@ -7,7 +7,7 @@ import pytest
 from sympy import erf, sqrt
 
 from derive.activation import Activation
-from derive.kernel_expansion import hermite_spectrum
+from derive.pairs.kernel_expansion import hermite_spectrum
 from derive.symbols import z
 from numeric.kernel_plots import activation_figure
 

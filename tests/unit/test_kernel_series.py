@@ -11,13 +11,13 @@ from flint import arb
 from numpy.polynomial.legendre import leggauss
 from sympy import Abs, Max, Rational, Symbol, cos, exp, floor, lambdify, log, sin, sqrt, tanh
 
-from derive.ball_program import Evaluation, working_precision
 from derive.balls import Ball
+from derive.enclosing.ball_program import Evaluation, working_precision
+from derive.enclosing.kinks import pieces
 from derive.errors import NotConvergedError, NotIntegrableError, NotSupportedError, RangeError
-from derive.hermite_balls import hermite_balls
-from derive.kernel_series import kernel_series
-from derive.kink_kernel import Kink, kink_kernel
-from derive.kinks import pieces
+from derive.normal.hermite_balls import hermite_balls
+from derive.pairs.kernel_series import kernel_series
+from derive.pairs.kink_kernel import Kink, kink_kernel
 from derive.symbols import z
 
 SIGMOID = 1 / (1 + exp(-z))

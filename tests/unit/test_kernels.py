@@ -9,8 +9,8 @@ from sympy import Abs, Max, Rational, Symbol, erf, exp, sign, tanh
 
 from derive.activation import Activation
 from derive.errors import NoRuleError, NotSupportedError, RangeError
-from derive.kernel_series import KernelSeries
 from derive.kernels import kernel
+from derive.pairs.kernel_series import KernelSeries
 from derive.symbols import rho, z
 from derive.value import Kind, Value
 

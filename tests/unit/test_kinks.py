@@ -22,9 +22,9 @@ from sympy import (
     tanh,
 )
 
-from derive.ball_program import Evaluation, working_precision
 from derive.balls import enclose
-from derive.kinks import is_smooth, parity, pieces
+from derive.enclosing.ball_program import Evaluation, working_precision
+from derive.enclosing.kinks import is_smooth, parity, pieces
 from derive.symbols import z
 
 RESOLVED = [

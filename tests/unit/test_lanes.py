@@ -11,7 +11,7 @@ from sympy import exp
 from derive.block import Block
 from derive.codegen import LanePrinter
 from derive.errors import NotSupportedError, UnknownNameError
-from derive.lane_phases import Asked, lane_program, row_names
+from derive.printing.lane_phases import Asked, lane_program, row_names
 from derive.program import program
 from derive.theory.deep_features import deep_features
 from numeric.c_oracle import build, c_source

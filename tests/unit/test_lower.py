@@ -7,8 +7,8 @@ from sympy import Max, Min, Piecewise, Rational, Symbol, symbols
 from sympy.abc import a, c, x, y
 
 from derive.block import Block
-from derive.lower import Lowering
-from derive.partials import Tangents, along
+from derive.printing.lower import Lowering
+from derive.printing.partials import Tangents, along
 from derive.program import program
 from derive.theory.deep_features import deep_features
 

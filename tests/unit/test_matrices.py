@@ -25,9 +25,9 @@ from derive.matrices import (
     vector,
     wigner,
 )
-from derive.matrix_blocks import block
-from derive.matrix_calculus import derivative
-from derive.spectral_measure import atoms, empirical, marchenko_pastur, power_law
+from derive.random_matrices.matrix_blocks import block
+from derive.random_matrices.matrix_calculus import derivative
+from derive.random_matrices.spectral_measure import atoms, empirical, marchenko_pastur, power_law
 from derive.symbols import control
 from numeric.experiments.matrices import sample
 

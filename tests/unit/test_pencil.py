@@ -6,13 +6,13 @@ import pytest
 from sympy import sqrt
 
 from derive.errors import DeriveError, InternalError, NotSupportedError
-from derive.exact_field import exact_field
 from derive.matrices import covariance, dims, eye, gaussian, ntrace, wigner
-from derive.matrix_blocks import block
 from derive.pencil import pencil
-from derive.pencil_check import refuse_singular, verify
-from derive.pencil_minimal import minimise
-from derive.spectral_measure import atoms
+from derive.random_matrices.exact_field import exact_field
+from derive.random_matrices.matrix_blocks import block
+from derive.random_matrices.pencil_check import refuse_singular, verify
+from derive.random_matrices.pencil_minimal import minimise
+from derive.random_matrices.spectral_measure import atoms
 from derive.symbols import control
 
 n, p, d = dims("n p d")

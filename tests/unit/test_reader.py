@@ -31,8 +31,8 @@ from sympy import (
 
 from derive.errors import DeriveError, ParseError, UnknownNameError
 from derive.reader import read_expression
+from derive.reading.vocabulary import FUNCTIONS
 from derive.symbols import control, z
-from derive.vocabulary import FUNCTIONS
 
 READ = [
     ("z*tanh(log(1+exp(z)))", z * tanh(log(1 + exp(z)))),

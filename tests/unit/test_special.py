@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flint import arb, ctx
 
-from derive.bivariate_balls import conditional_ball, density_ball, orthant_ball, owens_ball
+from derive.pairs.bivariate_balls import conditional_ball, density_ball, orthant_ball, owens_ball
 from numeric import special
 
 INFINITE = (-math.inf, -1.0, 0.0, 1.0, math.inf)

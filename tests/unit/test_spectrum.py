@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from sympy import Rational
 
-from derive.curve_balls import proved_density, proved_edge
 from derive.errors import NotConvergedError, NotSupportedError, RangeError
-from derive.laws import (
+from derive.spectra.curve_balls import proved_density, proved_edge
+from derive.spectra.laws import (
     arcsine,
     deep_features_covariance,
     deep_features_kernel,

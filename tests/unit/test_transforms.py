@@ -5,9 +5,11 @@ from math import comb
 import pytest
 from sympy import Rational, Symbol, binomial, sqrt
 
-from derive.curve import Sheet
 from derive.errors import NotSupportedError, RangeError, ShapeError
-from derive.laws import (
+from derive.random_matrices.spectral_measure import marchenko_pastur as marchenko_pastur_measure
+from derive.random_matrices.spectral_measure import power_law
+from derive.spectra.curve import Sheet
+from derive.spectra.laws import (
     arcsine,
     deep_features_covariance,
     deep_features_kernel,
@@ -18,8 +20,6 @@ from derive.laws import (
     marchenko_pastur,
     semicircle,
 )
-from derive.spectral_measure import marchenko_pastur as marchenko_pastur_measure
-from derive.spectral_measure import power_law
 from derive.symbols import control
 from derive.theory.deep_features import deep_features
 from derive.transforms import (

@@ -1,0 +1,1 @@
+"""Rigorous numbers: expressions on balls, envelopes of tails, proved integrals and roots."""

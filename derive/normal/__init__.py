@@ -1,0 +1,1 @@
+"""Means over one normal law: intervals, branches, normal form, moments, Hermite coefficients."""

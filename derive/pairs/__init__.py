@@ -1,0 +1,1 @@
+"""Two correlated normals: closed kernels by tilting and recursion, and certified series."""

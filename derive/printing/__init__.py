@@ -1,0 +1,1 @@
+"""From blocks to the text of each target: balls, intervals, real pairs, lanes."""

@@ -1,0 +1,1 @@
+"""Inner rooms of matrix expressions, pencils and Dyson equations."""

@@ -1,0 +1,168 @@
+r"""Spectral measures of deterministic matrices: atoms, power laws, Marchenko-Pastur, empirical.
+
+Stage: what a covariance letter is declared with. A measure knows one thing: how to average an
+expression over itself, exactly (a finite sum) or as an unevaluated ``Integral`` over a smooth
+parametrisation. A measure on several coordinates is the joint spectrum of commuting matrices.
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from sympy import Basic, Dummy, Expr, Integral, Max, Rational, S, Symbol, Tuple, cos, pi, sin, sqrt
+
+from derive.errors import RangeError, ShapeError
+from derive.random_matrices.scalars import scalar
+
+
+class SpectralMeasure(Basic):
+    """Limit of the eigenvalue distribution of one or several commuting matrices."""
+
+    def __new__(cls, *args: Basic) -> Any:
+        """Build the measure from exact arguments; users call the functions below."""
+        return Basic.__new__(cls, *args)
+
+    @property
+    def coordinates(self) -> int:
+        """Number of commuting matrices that the measure describes."""
+        return 1
+
+    def mean(self, expr: Expr, variables: Sequence[Symbol]) -> Expr:
+        """Return the mean of an expression in ``variables``, one per coordinate."""
+        raise NotImplementedError
+
+
+class Atoms(SpectralMeasure):
+    """Finitely many atoms; args are the points (a Tuple of Tuples) and their weights."""
+
+    @property
+    def coordinates(self) -> int:
+        """Number of coordinates of each point."""
+        return len(cast(Tuple, self.args[0])[0])
+
+    @property
+    def points(self) -> tuple[tuple[Expr, ...], ...]:
+        """The atoms."""
+        return tuple(tuple(point) for point in cast(Tuple, self.args[0]))
+
+    @property
+    def weights(self) -> tuple[Expr, ...]:
+        """Their weights, of sum one."""
+        return tuple(cast(Tuple, self.args[1]))
+
+    def mean(self, expr: Expr, variables: Sequence[Symbol]) -> Expr:
+        """Return the exact weighted sum."""
+        total: Expr = S.Zero
+        for point, weight in zip(self.points, self.weights, strict=True):
+            total += weight * expr.xreplace(dict(zip(variables, point, strict=True)))
+        return total
+
+
+class PowerLaw(SpectralMeasure):
+    """Eigenvalues (k/N)^(-a), k = 1..N, as N grows; args: the exponent a, 0 <= a < 1."""
+
+    def mean(self, expr: Expr, variables: Sequence[Symbol]) -> Expr:
+        """Return an ``Integral`` over the quantile level in (0, 1)."""
+        u = Dummy("u", positive=True)
+        value = u ** (-cast(Expr, self.args[0]))
+        return Integral(expr.xreplace({variables[0]: value}), (u, 0, 1))
+
+
+class MarchenkoPastur(SpectralMeasure):
+    """Eigenvalues of scale * Z Z^T, Z of size N x M with variance 1/M; args: N/M and the scale."""
+
+    def mean(self, expr: Expr, variables: Sequence[Symbol]) -> Expr:
+        r"""Return an ``Integral`` over the angle of x = 1 + c + 2 sqrt(c) cos(theta), smooth."""
+        c, scale = cast(Expr, self.args[0]), cast(Expr, self.args[1])
+        angle = Dummy("theta", real=True)
+        x = 1 + c + 2 * sqrt(c) * cos(angle)
+        bulk = expr.xreplace({variables[0]: scale * x}) * 2 * sin(angle) ** 2 / (pi * x)
+        integral = Integral(bulk, (angle, 0, pi))
+        weight = Max(0, 1 - 1 / c)
+        if weight == 0:
+            return integral
+        return integral + weight * expr.xreplace({variables[0]: S.Zero})
+
+
+def atoms(points: Sequence[object], weights: Sequence[object] | None = None) -> Atoms:
+    """Return the measure with the given atoms.
+
+    Args:
+        points: eigenvalues, or tuples of them for commuting matrices; length k.
+        weights: non-negative numbers of sum one, length k; equal when left out.
+
+    Raises:
+        ShapeError: if lengths differ. RangeError: if the weights do not sum to one.
+
+    Example:
+        >>> s = Symbol("s")
+        >>> atoms([1, 4]).mean(s**2, [s])
+        17/2
+    """
+    if not points:
+        raise ShapeError("atoms", "no points", "give at least one eigenvalue")
+    tuples = [p if isinstance(p, (tuple, list, Tuple)) else (p,) for p in points]
+    if len({len(p) for p in tuples}) > 1:
+        raise ShapeError("atoms", "points of different lengths", "give one value per matrix")
+    if weights is None:
+        weights = [Rational(1, len(tuples))] * len(tuples)
+    if len(weights) != len(tuples):
+        found = f"{len(tuples)} points and {len(weights)} weights"
+        raise ShapeError("atoms", found, "give one weight per point")
+    exact = [scalar(w) for w in weights]
+    total = sum(exact, S.Zero)
+    if total.is_number and total != 1:
+        raise RangeError("atoms", f"the weights sum to {total}", "give weights of sum one")
+    if any(w.is_negative for w in exact):
+        raise RangeError("atoms", "a negative weight", "give weights >= 0")
+    values = Tuple(*(Tuple(*(scalar(x) for x in p)) for p in tuples))
+    return Atoms(values, Tuple(*exact))
+
+
+def empirical(eigenvalues: Sequence[object]) -> Atoms:
+    """Return the empirical measure of a list of eigenvalues (equal weights, merged).
+
+    Example:
+        >>> empirical([1, 1, 2]).weights
+        (2/3, 1/3)
+    """
+    counts: dict[Expr, int] = {}
+    for value in eigenvalues:
+        exact = scalar(value)
+        counts[exact] = counts.get(exact, 0) + 1
+    total = sum(counts.values())
+    return atoms(list(counts), [Rational(c, total) for c in counts.values()])
+
+
+def power_law(exponent: object, count: int | None = None) -> SpectralMeasure:
+    """Return the power law of exponent a.
+
+    Args:
+        exponent: a >= 0; eigenvalues (k/N)^(-a) in the limit of large N, which needs a < 1.
+        count: when given, the atoms k^(-a), k = 1..count, of equal weight (any a).
+
+    Raises:
+        RangeError: if the limit measure has no mean.
+
+    Example:
+        >>> power_law(1, count=3).points
+        ((1,), (1/2,), (1/3,))
+    """
+    a = scalar(exponent)
+    if count is not None:
+        return atoms([Rational(k) ** -a for k in range(1, count + 1)])
+    if a.is_negative or (a - 1).is_nonnegative:
+        remedy = "give 0 <= a < 1, or count= for finitely many eigenvalues"
+        raise RangeError(f"power law of exponent {a}", "its limit has no mean", remedy)
+    return PowerLaw(a)
+
+
+def marchenko_pastur(ratio: object, scale: object = 1) -> MarchenkoPastur:
+    """Return the Marchenko-Pastur measure of scale * Z Z^T, Z of size N x M, ratio = N/M.
+
+    Raises:
+        RangeError: if the ratio is not positive.
+    """
+    c = scalar(ratio)
+    if c.is_nonpositive:
+        raise RangeError("Marchenko-Pastur measure", f"ratio {c}", "give a positive ratio N/M")
+    return MarchenkoPastur(c, scalar(scale))

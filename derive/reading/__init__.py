@@ -1,0 +1,1 @@
+"""The grammar's vocabulary and the construction of expressions."""

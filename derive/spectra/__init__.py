@@ -1,0 +1,1 @@
+"""Laws and spectral curves: series, edges, expansions."""
