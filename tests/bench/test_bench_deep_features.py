@@ -1,16 +1,20 @@
 """Speed of the evaluators on random deep networks; skipped unless benchmarks are asked for.
 
-Run with ``pytest tests/bench --benchmark-enable --benchmark-only``; the table with rivals comes
-from ``python -m numeric.bench``.
+Run with ``pytest tests/bench -o addopts="--import-mode=importlib" --benchmark-only``; the table
+with more rivals comes from ``python -m numeric.bench``.
 """
+
+import time
 
 import numpy as np
 import pytest
 
 from numeric.bench import workload
+from numeric.bench_rivals import fixed_point, scipy_root
 from numeric.compiled import METHODS, compile
 
 POINTS = 32_000
+RIVAL_POINTS = 2_000
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
@@ -32,3 +36,32 @@ def test_everything_with_errors_and_slopes(benchmark, depth):
     out = benchmark(evaluate.solve, work.inputs, 1)
     assert np.all(out[-2] == 0)
     benchmark.extra_info["points"] = POINTS
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("rival", [fixed_point, scipy_root], ids=lambda f: f.__name__)
+def test_ratio_to_a_rival_on_the_same_points(benchmark, rival, depth):
+    """Time ours with the benchmark and the rival beside it, on the same points in the same run."""
+    work = workload(depth, RIVAL_POINTS)
+    evaluate = compile(work.program, outputs=(), errors=False, slopes=False)
+    other = rival(work)
+    ours, theirs = [], []
+
+    def one_round():
+        start = time.perf_counter()
+        out = evaluate.solve(work.inputs, 1)
+        middle = time.perf_counter()
+        found, _ = other(work.inputs)
+        ours.append(middle - start)
+        theirs.append(time.perf_counter() - middle)
+        return out, found
+
+    out, found = benchmark.pedantic(one_round, rounds=3, warmup_rounds=1)
+    assert np.all(out[-2] == 0)
+    seconds = float(np.median(ours))
+    benchmark.extra_info["points per second"] = RIVAL_POINTS / seconds
+    benchmark.extra_info["ratio"] = float(np.median(theirs)) / seconds
+    benchmark.extra_info["residual"] = float(out[depth + 1].max())
+    benchmark.extra_info["converged"] = int(np.sum(out[-2] == 0))
+    off = np.max(np.abs(found / out[: depth + 1] - 1), axis=0)
+    benchmark.extra_info["rival within 1e-6"] = int(np.sum(off < 1e-6))

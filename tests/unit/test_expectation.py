@@ -21,8 +21,8 @@ from sympy import (
     tanh,
 )
 
-from derive import ball_program
 from derive.balls import enclose
+from derive.enclosing import ball_program
 from derive.errors import NotIntegrableError, NotSupportedError, RangeError
 from derive.expectation import Expectation, kind
 from derive.symbols import z

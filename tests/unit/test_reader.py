@@ -158,7 +158,7 @@ def test_long_chains_are_read_without_recursion():
 @pytest.mark.parametrize(
     "text",
     [
-        "__import__('os').system('echo caught > /tmp/caught')",
+        "__import__('os').system('echo caught')",
         "__import__",
         "().__class__.__bases__",
         "exec('1')",
