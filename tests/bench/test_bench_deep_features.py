@@ -14,7 +14,7 @@ from numeric.bench_rivals import fixed_point, scipy_root
 from numeric.compiled import METHODS, compile
 
 POINTS = 32_000
-RIVAL_POINTS = 2_000
+RIVAL_POINTS = 2_048
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
