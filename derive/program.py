@@ -13,7 +13,7 @@ start      controls                      a starting point for x_0
 tower      controls, x_0                 x_1..x_n, value = rhs - control, d value/dx_0, guard
 newton     controls, x_0..x_n            the Newton step of the full system, one entry per unknown
 report     controls, x_0..x_n            residual, errors of unknowns, outputs, errors of outputs
-slopes     controls, x_0..x_n            derivatives of the outputs in a control, error estimates
+slopes     controls, x_0..x_n            derivatives of the outputs in a control, their errors
 =========  ============================  =========================================================
 
 Beside them a ``Proof`` holds what a certificate evaluates: an interval Newton step about a point,

@@ -78,7 +78,8 @@ class Solution:
     Outputs, unknowns and slopes are also attributes: ``solution.E_test``.
 
     Accuracy: ``error`` carries the rounding bound of each residual to each output through the
-    inverse Jacobian (first order); the errors of slopes are estimates.
+    inverse Jacobian (first order). Errors of slopes are bounds of a triangular system, generous
+    where errors would cancel, and estimates of a coupled one.
     """
 
     name: str
