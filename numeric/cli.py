@@ -151,6 +151,10 @@ def _curve(
     from numeric.curve import run_curve  # noqa: PLC0415
     from numeric.terminal import curve_text  # noqa: PLC0415
 
+    if out:
+        from numeric.report import check_folder  # noqa: PLC0415
+
+        check_folder(out)
     depth = len(controls["gamma"])
     layers = [part.strip() for part in expr.split(";")]
     model = deep_features(layers * depth if len(layers) == 1 else layers, target, centre=centre)
@@ -187,6 +191,10 @@ def activation(
         raise RangeError(f"--digits {digits}", "outside 1 to 1000", "choose a number between")
     if not 1 <= depth <= 100:
         raise RangeError(f"--depth {depth}", "outside 1 to 100", "choose a number between")
+    if out:
+        from numeric.report import check_folder  # noqa: PLC0415
+
+        check_folder(out)
     typed = Activation(expr)
     parts = [activation_text(typed, variance, digits, as_latex)]
     if kernel:

@@ -93,6 +93,29 @@ def report(
     return write_all(folder, contents)
 
 
+def check_folder(folder: str | Path) -> None:
+    """Refuse a folder that could not be written to, before hours are spent on what goes there.
+
+    Tries a nameless file in the folder, or in its nearest parent that exists; creates nothing.
+
+    Raises:
+        RangeError: if the folder is a file, or nothing can be written there.
+    """
+    target = Path(folder)
+    nearest = next((p for p in (target, *target.absolute().parents) if p.exists()), target)
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise _unwritable(target, error) from error
+
+
+def _unwritable(target: Path, error: OSError) -> RangeError:
+    return RangeError(
+        f"folder {target}", f"cannot be written ({error.strerror})", "give another folder"
+    )
+
+
 def write_all(folder: str | Path, contents: Mapping[str, tuple[str, bytes]]) -> dict[str, Path]:
     """Write named contents to a folder, each file complete when it appears.
 
@@ -111,9 +134,7 @@ def write_all(folder: str | Path, contents: Mapping[str, tuple[str, bytes]]) -> 
             os.replace(temporary, target / name)
             written[key] = target / name
     except OSError as error:
-        raise RangeError(
-            f"folder {target}", f"cannot be written ({error.strerror})", "give another folder"
-        ) from error
+        raise _unwritable(target, error) from error
     return written
 
 

@@ -317,7 +317,8 @@ def test_experiment_without_ridge_is_refused_before_any_work():
     assert "it needs a ridge; give lam > 0" in message
 
 
-def test_folder_that_cannot_be_written_is_refused_and_left_alone(tmp_path):
+def test_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("numeric.curve.run_curve", None)
     (tmp_path / "file").write_text("a file, not a folder")
     result = invoke("curve", "erf", *FAST, "--out", str(tmp_path / "file" / "out"))
     assert "cannot be written (Not a directory); give another folder" in refused(result)

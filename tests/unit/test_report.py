@@ -14,6 +14,7 @@ from derive.errors import RangeError, ShapeError
 from derive.theory.deep_features import deep_features
 from numeric.compiled import compile
 from numeric.report import (
+    check_folder,
     curve_csv,
     equations_document,
     figure_bytes,
@@ -78,8 +79,15 @@ def test_folder_under_a_file_is_refused(tmp_path):
     with pytest.raises(RangeError, match="cannot be written"):
         write_all(tmp_path / "file" / "out", {"a": ("a.txt", b"a")})
     with pytest.raises(RangeError, match="cannot be written"):
+        check_folder(tmp_path / "file" / "out")
+    with pytest.raises(RangeError, match="cannot be written"):
         write_all(tmp_path / "file", {"a": ("a.txt", b"a")})
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_folder_is_tried_without_being_made(tmp_path):
+    check_folder(tmp_path / "new" / "out")
+    assert not list(tmp_path.iterdir())
 
 
 def test_curves_over_two_axes_are_refused_before_anything_is_written(tmp_path):
