@@ -142,10 +142,10 @@ class Declaration(Protocol):
 
 
 def program(model: "System | Program | Declaration", slope_control: str = "lam") -> Program:
-    """Freeze a triangular System into a Program; a Program is returned as it is.
+    """Freeze a System into a Program; a Program is returned as it is.
 
     Args:
-        model: a triangular System with a start, a declaration that has one, or a Program.
+        model: a System that is a tower in its first unknown, with a start, a declaration that has one, or a Program.
         slope_control: control on the closing left side, in which outputs are differentiated.
 
     Raises:
@@ -154,7 +154,7 @@ def program(model: "System | Program | Declaration", slope_control: str = "lam")
     if isinstance(model, Program):
         return model
     system = model if isinstance(model, System) else model.system()
-    if system.start is None or not system.is_triangular():
+    if system.start is None or not system.is_tower():
         raise NotSupportedError(
             f"a Program of {system.name}",
             "only triangular systems with a starting point are compiled",
@@ -218,22 +218,27 @@ class _Builder:
         return self.block((), start.lines, (start.value,))
 
     def tower(self) -> Block:
-        lines = self.system.triangular_lines()
+        tower = self.system.tower()
+        lines = tower.lines()
         value = self.closing.rhs - self.closing.lhs
-        slopes, rate = forward(lines, {self.x[0]: Integer(1)}, "t")
+        slopes, rate = tower.rates("t")
         guard = Min(*(c.expr for c in self.system.conditions))
         results = (*self.x[1:], value, chain(value, rate), guard)
         return self.block((self.x[0],), (*lines, *slopes), results)
 
     def _jacobian(self) -> tuple[list[Line], list[list[Expr]]]:
-        """Return lines and rows: partial derivatives of each right side in each unknown."""
+        """Return lines and rows: partial derivatives of each right side in each unknown.
+
+        Row i of an implicit equation also holds its own unknown i + 1; no other row does.
+        """
         lines: list[Line] = []
         rows: list[list[Expr]] = [[] for _ in self.system.equations]
         for j, unknown in enumerate(self.x):
             new, rate = forward(self.base, {unknown: Integer(1)}, f"j{j}")
             lines.extend(new)
             for i, equation in enumerate(self.system.equations):
-                entry = chain(equation.rhs, rate) if j <= i else Integer(0)
+                reach = i if equation.solved is None else i + 1
+                entry = chain(equation.rhs, rate) if j <= reach else Integer(0)
                 rows[i].append(named(entry, f"J_{i}_{j}", lines))
         return lines, rows
 
@@ -242,10 +247,15 @@ class _Builder:
         lines: list[Line] = []
         A: list[Expr] = [Integer(1)]
         for i in range(1, self.n):
-            total = Add(*(rows[i - 1][j] * A[j] for j in range(i)))
+            total = Add(*(rows[i - 1][j] * A[j] for j in range(i))) / self._pivot(rows, i)
             A.append(named(total, f"A_{i}", lines))
         slope = named(Add(*(c * a for c, a in zip(rows[-1], A, strict=True))), "A_closing", lines)
         return lines, A, slope
+
+    def _pivot(self, rows: list[list[Expr]], i: int) -> Expr:
+        """Return minus the derivative of equation i - 1 in the unknown i that it determines."""
+        implicit = self.system.equations[i - 1].solved is not None
+        return -rows[i - 1][i] if implicit else Integer(1)
 
     def _solve(
         self,
@@ -260,7 +270,7 @@ class _Builder:
         B: list[Expr] = [Integer(0)]
         for i in range(1, self.n):
             total = defects[i - 1] + Add(*(rows[i - 1][j] * B[j] for j in range(i)))
-            B.append(named(total, f"B_{i}_{tag}", lines))
+            B.append(named(total / self._pivot(rows, i), f"B_{i}_{tag}", lines))
         total = defects[-1] + Add(*(c * b for c, b in zip(rows[-1], B, strict=True)))
         first = named(-total / slope, f"d_0_{tag}", lines)
         step = [first]

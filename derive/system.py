@@ -24,19 +24,8 @@ from derive.latex import aligned, output_latex
 from derive.provenance import Source
 from derive.rewrite import Log, Step, size
 from derive.symbols import Quantity
-
-
-@dataclass(frozen=True)
-class Equation:
-    """``lhs = rhs``; in a triangular System the left side is an unknown or a control."""
-
-    lhs: Expr
-    rhs: Expr
-
-    @property
-    def residual(self) -> Expr:
-        """``rhs - lhs``."""
-        return self.rhs - self.lhs
+from derive.tower import Equation as Equation
+from derive.tower import Tower, rests
 
 
 @dataclass(frozen=True)
@@ -148,13 +137,7 @@ class System:
 
     def dependencies(self) -> dict[Symbol, set[Symbol]]:
         """Return, for each defined symbol, the controls, constants and unknowns it rests on."""
-        depends: dict[Symbol, set[Symbol]] = {}
-        for symbol, expr in self.definitions:
-            rests: set[Symbol] = set()
-            for s in symbols_of(expr):
-                rests |= depends.get(s, {s})
-            depends[symbol] = rests
-        return depends
+        return rests(self.definitions)
 
     def control(self, name: str) -> Quantity:
         """Return the control of this name.
@@ -168,20 +151,21 @@ class System:
         names = ", ".join(sorted(q.name for q in self.controls))
         raise UnknownNameError(f"control {name!r}", f"the controls are {names}", "use one of them")
 
+    def tower(self) -> Tower:
+        """Return unknowns, equations and definitions in the order of evaluation."""
+        return Tower(self.unknowns, self.equations, self.definitions)
+
     def is_triangular(self) -> bool:
-        """Return whether all unknowns follow from the first, and one equation closes.
+        """Return whether all unknowns follow explicitly from the first, and one equation closes.
 
         Equation i (all but the last) reads ``unknown[i+1] = rhs`` with a right side that rests on
         earlier unknowns only.
         """
-        depends = self.dependencies()
-        for i, equation in enumerate(self.equations[:-1]):
-            rests: set[Symbol] = set()
-            for s in symbols_of(equation.rhs):
-                rests |= depends.get(s, {s})
-            if equation.lhs != self.unknowns[i + 1] or rests & set(self.unknowns[i + 1 :]):
-                return False
-        return bool(self.unknowns)
+        return self.tower().stands(implicit=False)
+
+    def is_tower(self) -> bool:
+        """Return whether all unknowns follow from the first, explicitly or by code for a root."""
+        return self.tower().stands(implicit=True)
 
     def triangular_lines(self) -> tuple[Line, ...]:
         """Return definitions and triangular equations as code in the first unknown alone.
@@ -189,22 +173,15 @@ class System:
         Raises:
             NotSupportedError: if the system is not triangular.
         """
-        if not self.is_triangular():
-            raise NotSupportedError(
-                f"system {self.name} as a tower in its first unknown",
-                "the equations are coupled",
-                "solve it as a coupled system",
-            )
-        depends = self.dependencies()
-        pending = list(self.definitions)
-        out: list[Line] = []
-        for i in range(len(self.unknowns)):
-            later = set(self.unknowns[i + 1 :])
-            out.extend(line for line in pending if not depends[line[0]] & later)
-            pending = [line for line in pending if depends[line[0]] & later]
-            if i + 1 < len(self.unknowns):
-                out.append((self.unknowns[i + 1], self.equations[i].rhs))
-        return tuple(out)
+        if self.is_triangular():
+            return self.tower().lines()
+        implicit = [str(e.lhs) for e in self.equations if e.solved]
+        found = f"{len(implicit)} of its equations are implicit" if self.is_tower() else ""
+        raise NotSupportedError(
+            f"system {self.name} as explicit code in its first unknown",
+            found or "the equations are coupled",
+            "compile it, or use numeric.reference" if found else "solve it as a coupled system",
+        )
 
     def with_step(self, step: Step) -> "System":
         """Return the system with one more line in its log."""
@@ -225,8 +202,8 @@ class System:
     ) -> tuple["System", Expr]:
         """Differentiate an expression along the solution, in a control.
 
-        The implicit function theorem on a triangular system: with A_i = dx_i/dx_0 from the
-        triangular equations and the closing equation ``control = rhs``,
+        The implicit function theorem on a tower: with A_i = dx_i/dx_0 from the tower's equations
+        and the closing equation ``control = rhs``,
         d expr/d control = (sum_i expr_i A_i) / (sum_i rhs_i A_i).
 
         Args:
@@ -243,16 +220,16 @@ class System:
         """
         control = self.control(wrt)
         closing = self.equations[-1]
-        if not self.is_triangular() or closing.lhs != control:
+        if not self.is_tower() or closing.lhs != control:
             raise NotSupportedError(
                 f"derivative in {wrt} of system {self.name}",
                 "the system is not triangular with that control on the closing left side",
                 "differentiate the compiled outputs instead (Program sensitivities)",
             )
-        lines, rate = _along(self, f"d{name}")
+        lines, rate = self.tower().rates(f"d{name}", _rate_symbol)
         slope_name = rf"\frac{{d {name}}}{{d {latex(control)}}}"
         d = Quantity(f"{name}_{wrt}", f"derivative of {name} in {wrt}", latex=slope_name)
-        new_lines = (*lines, (d, chain(expr, rate) / chain(closing.rhs, rate)))
+        new_lines = (*self.definitions, *lines, (d, chain(expr, rate) / chain(closing.rhs, rate)))
         step = Step(f"differentiate in {wrt}", f"{name} along the solution", source)
         step = replace(step, before=size(expr), after=size([e for _, e in new_lines]))
         return replace(self, definitions=new_lines, log=self.log.then(step)), d
@@ -326,18 +303,8 @@ class System:
         return f"$$ {self.latex()} $$"
 
 
-def _along(system: System, tag: str) -> tuple[tuple[Line, ...], dict[Symbol, Expr]]:
-    """Return the lines of all definitions and of their rates along the triangular equations."""
-    rate: dict[Symbol, Expr] = {system.unknowns[0]: Integer(1)}
-    out: list[Line] = []
-    for symbol, expr in system.triangular_lines():
-        total = chain(expr, rate)
-        if not (total.is_Symbol or total.is_Number):
-            dot = Quantity(f"{symbol.name}_{tag}", "rate", latex=rf"\dot{{{latex(symbol)}}}")
-            out.append((dot, total))
-            total = dot
-        rate[symbol] = total
-    return (*system.definitions, *out), rate
+def _rate_symbol(of: Symbol, name: str) -> Symbol:
+    return Quantity(name, "rate", latex=rf"\dot{{{latex(of)}}}")
 
 
 def _closed(expr: Expr, known: Iterable[Symbol], where: str) -> None:
