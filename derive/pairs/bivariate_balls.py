@@ -15,6 +15,9 @@ from mpmath import mp
 from sympy import Expr, Float
 
 from derive.errors import NotConvergedError
+from derive.pairs.wedges import corner, owens_small
+
+_GUARD = 24
 
 
 def digits(arguments: tuple[Any, ...], prec: int, ball: Callable[..., arb]) -> Expr | None:
@@ -124,21 +127,13 @@ def _owens_point(h: arb, a: arb) -> arb:
     """Enclose T at exact ``h >= 0`` and ``a``; |a| > 1 is mapped to 1/|a| first."""
     if a < 0:
         return -_owens_point(h, -a)
-    if a > 1:
-        one, two = _cdf(-h), _cdf(-a * h)
-        return (one + two) / 2 - one * two - _owens_integral(a * h, 1 / a)
-    return _owens_integral(h, a)
-
-
-def _owens_integral(h: arb, a: arb) -> arb:
-    half = acb(h * h / 2)
-
-    def integrand(x: acb, analytic: bool) -> acb:
-        return (-half * x * x).exp() / (1 + x * x)
-
-    tolerance = (a / (1 + a * h)).mid() * _unit()
-    found = acb.integral(integrand, 0, a, abs_tol=tolerance, eval_limit=100000).real
-    return (-h * h / 2).exp() * found / (2 * arb.pi())
+    with ctx.extraprec(_GUARD):
+        if a > 1:
+            one, two = _cdf(-h), _cdf(-a * h)
+            found = (one + two) / 2 - one * two - owens_small(a * h, 1 / a)
+        else:
+            found = owens_small(h, a)
+    return found + 0
 
 
 def _unit() -> arb:
@@ -146,11 +141,28 @@ def _unit() -> arb:
 
 
 def _orthant_point(h: arb, k: arb, rho: arb) -> arb:
-    """Enclose the probability at exact arguments by Price's integral in the angle acos |rho|."""
+    """Enclose the probability at exact arguments: by wedges, or where they cancel, by Price."""
     if rho >= 1:
         return _cdf(h).min(_cdf(k))
     if rho <= -1:
         return (_cdf(h) - _cdf(-k)).max(arb(0))
+    with ctx.extraprec(_GUARD):
+        found = _by_wedges(h, k, rho)
+        good = found.is_finite() and found.rad() <= abs(found.mid()) * _unit() * 2**_GUARD
+    return found + 0 if good else _by_price(h, k, rho)
+
+
+def _by_wedges(h: arb, k: arb, rho: arb) -> arb:
+    if h <= 0 and k <= 0:
+        return corner(-h, -k, rho)
+    if h > 0 and k > 0:
+        return (_cdf(max(h, k, key=float)) - _cdf(-min(h, k, key=float))) + corner(h, k, rho)
+    low, high = (h, k) if h < k else (k, h)
+    return _cdf(low) - corner(-low, high, -rho)
+
+
+def _by_price(h: arb, k: arb, rho: arb) -> arb:
+    """Enclose it by Price's integral in the angle acos |rho|, whose integrand is positive."""
     if rho >= 0:
         ends = (rho.acos(), arb.pi() / 2)
         return _cdf(h) * _cdf(k) + _price((h - k) * (h - k) / 2, h * k, *ends)
