@@ -19,7 +19,9 @@ In the letters S = <(Omega + x)^-1>: df_1 = 1 - x S, df_2 = 1 - 2 x S - x^2 S', 
 U = rho - T + x T'. Source: arXiv:2402.13999, eq. 10-12, in the population form derived here.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -28,21 +30,35 @@ from numpy.typing import ArrayLike, NDArray
 from derive.errors import RangeError, ShapeError
 
 Array = NDArray[np.float64]
+_BLOCK = 2**17  # entries of one temporary: it stays in the cache of a core
+_SUM_OF_WEIGHTS = 1e-9
 
 
 @dataclass(frozen=True)
 class Sums:
-    """The spectral sums at effective ridges x; each entry has the shape of x."""
+    """The spectral sums at effective ridges x; each entry has the shape of x.
+
+    Attributes:
+        df1, df2, T, T2, unexplained: as defined above.
+        rest1: rank - df1, where the maker knows it in positive terms; else None.
+        rest2: rank - df2, likewise.
+    """
 
     df1: Array
     df2: Array
     T: Array
     T2: Array
     unexplained: Array
+    rest1: Array | None = None
+    rest2: Array | None = None
 
 
 class SpectralFunctions(Protocol):
-    """Anything that gives ``Sums`` at effective ridges, and the target's second moment."""
+    """Anything that gives ``Sums`` at effective ridges, and the target's second moment.
+
+    Two attributes are read where they exist: ``rank``, the limit of df1 at x = 0 (else 1), and
+    ``least``, the smallest x at which the sums are known (else 0).
+    """
 
     @property
     def rho(self) -> float:
@@ -76,11 +92,11 @@ class Modes:
 
     def __post_init__(self) -> None:
         shapes = {np.shape(a) for a in (self.values, self.weights, self.overlaps)}
-        if len(shapes) != 1 or self.values.ndim != 1:
+        if len(shapes) != 1 or np.ndim(self.values) != 1 or not np.size(self.values):
             raise ShapeError(
                 "values, weights and overlaps of the modes",
                 f"shapes {sorted(shapes)}",
-                "give three vectors of one length",
+                "give three vectors of one length, not empty",
             )
         for name in ("values", "weights", "overlaps"):
             array = getattr(self, name)
@@ -94,26 +110,75 @@ class Modes:
                 "a target on a direction that the features do not have",
                 "Phi must be compatible with Omega: zero overlap where the eigenvalue is zero",
             )
+        self._refuse_scalars()
+
+    def _refuse_scalars(self) -> None:
+        total = float(np.sum(self.weights))
+        if abs(total - 1) > _SUM_OF_WEIGHTS:
+            raise RangeError(
+                "weights of the modes", f"their sum is {total:.12g}", "make them sum to 1"
+            )
+        if not (np.isfinite(self.misfit) and self.misfit >= 0):
+            raise RangeError(
+                f"misfit = {self.misfit}",
+                "negative or not finite: psi explains more than the target's second moment",
+                "Phi and Psi must be covariances of one joint law",
+            )
+        if not np.any(self.values > 0):
+            raise RangeError("values of the modes", "all zero", "features must vary")
 
     @property
     def rho(self) -> float:
         """Second moment of the target without label noise."""
-        return self.misfit + float(np.sum(self._explained()))
+        return self.misfit + float(np.sum(self._seen[3]))
+
+    @cached_property
+    def rank(self) -> float:
+        """Weight of the modes with eigenvalue > 0, the limit of df1 at x = 0; 1 if all are."""
+        return 1.0 if np.all(self.values > 0) else float(np.sum(self._seen[1]))
+
+    @cached_property
+    def mean(self) -> float:
+        """Mean eigenvalue <Omega>."""
+        return float(self.values @ self.weights)
 
     def __call__(self, x: ArrayLike) -> Sums:
-        """Return the sums at x > 0, of any shape."""
-        ridge = np.asarray(x, dtype=float)[..., None]
-        resolvent = 1 / (self.values + ridge)
-        share = self.values * resolvent
-        lost = (ridge * resolvent) ** 2
-        return Sums(
-            df1=share @ self.weights,
-            df2=share**2 @ self.weights,
-            T=resolvent @ self.overlaps,
-            T2=(share * resolvent) @ self.overlaps,
-            unexplained=self.misfit + lost @ self._explained(),
-        )
+        """Return the sums at x >= 0, of any shape; at x = 0 with Omega^-1 as pseudo-inverse."""
+        ridge = np.asarray(x, dtype=float)
+        rows = by_blocks(self._block, ridge.reshape(-1), 7, self._seen[0].size)
+        return Sums(*(row.reshape(ridge.shape) for row in rows))
 
-    def _explained(self) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(self.values > 0, self.overlaps / self.values, 0.0)
+    @cached_property
+    def _seen(self) -> tuple[Array, Array, Array, Array]:
+        """Values, weights, overlaps and explained parts of the modes that vary."""
+        kept = self.values > 0
+        values, weights, overlaps = self.values[kept], self.weights[kept], self.overlaps[kept]
+        return values, weights, overlaps, overlaps / values
+
+    def _block(self, x: Array, out: Array) -> None:
+        values, weights, overlaps, explained = self._seen
+        resolvent = 1 / (values + x[:, None])
+        share = values * resolvent
+        left = x[:, None] * resolvent
+        out[0] = share @ weights
+        out[2] = resolvent @ overlaps
+        out[5] = left @ weights
+        resolvent *= share
+        out[3] = resolvent @ overlaps
+        out[6] = out[5] + (left * share) @ weights
+        share *= share
+        out[1] = share @ weights
+        left *= left
+        out[4] = self.misfit + left @ explained
+
+
+def by_blocks(function: Callable[[Array, Array], None], x: Array, rows: int, terms: int) -> Array:
+    """Fill a table (rows, x.size) block by block, so that temporaries of x by terms stay small.
+
+    Accuracy: that of the function, which writes its rows into its second argument.
+    """
+    out = np.empty((rows, x.size))
+    step = max(1, _BLOCK // max(1, terms))
+    for start in range(0, x.size, step):
+        function(x[start : start + step], out[:, start : start + step])
+    return out

@@ -1,0 +1,383 @@
+r"""Ridge regression on features with known spectral functions: the effective ridge, and the errors.
+
+Stage: ``SpectralFunctions`` (of modes, an architecture or data) and controls in, a ``Solution``
+out. With r = n/p and the sums of ``numeric.spectral_functions`` at the effective ridge x,
+
+.. math:: \lambda = x (r - df_1(x)), \quad m = \frac{1}{r x}, \quad \delta = \frac{df_2}{r}, \quad
+          E_{test} = \frac{U + \sigma^2}{1 - \delta}, \quad
+          E_{gen} = \frac{U + \sigma^2 \delta}{1 - \delta}, \quad
+          E_{train} = (\lambda m)^2 E_{test}.
+
+All terms are positive; r - df_1 and r - df_2 are taken as (r - rank) + (rank - df) where that is
+the smaller sum, so n = p with a small ridge loses no digits.
+
+**Method.** f(x) = x (r - df_1) - lam is convex (x df_1 is concave for any spectrum) with
+f(0) <= 0, so its positive root is unique and Newton from above decreases to it. Starts come from a
+table in log x, made once for all points: the cell that holds the root by bisection of the sign of
+f, and Newton on the cubic Hermite interpolant there (its slopes d df_1/d log x = df_2 - df_1 are
+known). What decides is the exact sums: two steps as a rule.
+
+**Limits.** lam = 0 with r > rank has x = 0 and lam m = 1 - rank/r; with r < rank the positive root
+of df_1(x) = r; at r = rank the error diverges unless nothing is left to fit.
+
+Conventions: minimise sum_i (y_i - theta.phi_i/sqrt(p))^2 + lam |theta|^2 (no 1/2, no 1/n); features
+centred, or an intercept fitted. Source: arXiv:2402.13999, eq. 9-13, population form.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from derive.errors import RangeError, ShapeError
+from numeric.solution import Solution, Status
+from numeric.spectral_functions import SpectralFunctions, Sums
+
+Array = NDArray[np.float64]
+MOST_STEPS = 8
+_EPS = 2.0**-53
+_CELL = 1 / 32  # width of a cell of the table in log x
+_LEAST = 1e-290
+_SETTLED = 1e-8  # x f''/f' <= 2 at the root, so a relative step e leaves at most about e^2
+
+
+@dataclass(frozen=True)
+class Effective:
+    """Effective ridges of points, all of one shape (points,).
+
+    Attributes:
+        x: the effective ridge.
+        sums: spectral sums there.
+        spare: r - df1. gap: r - df2. Both in the form that loses fewer digits.
+        lost: by how much the rounding of the terms of r - df2 is amplified in it.
+        relative: estimate of the relative error of x.
+        residual: |f| relative to the larger of its two terms.
+        steps: Newton steps on the exact sums.
+        status: ``Status`` codes.
+    """
+
+    x: Array
+    sums: Sums
+    spare: Array
+    gap: Array
+    lost: Array
+    relative: Array
+    residual: Array
+    steps: NDArray[np.int32]
+    status: NDArray[np.int8]
+
+
+def ridge_curve(
+    functions: SpectralFunctions, *, ratio: ArrayLike, lam: ArrayLike, noise: ArrayLike = 0.0
+) -> Solution:
+    """Return the learning curve of ridge regression on the broadcast grid of the controls.
+
+    Args:
+        functions: spectral functions of the population.
+        ratio: n/p, samples per feature, > 0; a number or an array.
+        lam: ridge >= 0; zero gives the ridgeless limit from above.
+        noise: variance of the label noise, >= 0.
+
+    Returns:
+        Solution with outputs ``m, E_test, E_gen, E_train, delta, spare`` (lam m = 1 - df1/r) and
+        unknown ``x``. ``E_test`` counts the noise of a fresh label, ``E_gen`` does not. NaN in a
+        control gives that point the status BAD_INPUT; where the sums are not known down to the
+        effective ridge (fewer data than asked for), the status is LEFT_RANGE.
+
+    Raises:
+        RangeError: a control out of its range, with its index.
+        ShapeError: controls that do not broadcast.
+
+    Accuracy: ``Solution.error`` is a first-order bound of the rounding, from the sums to the
+    outputs; about 1e-15 relative away from the peak, and of the order 1e-16/(1 - delta) near it.
+
+    Example:
+        >>> from numeric.spectral_functions import Modes
+        >>> flat = Modes(np.ones(1), np.ones(1), np.zeros(1))
+        >>> curve = ridge_curve(flat, ratio=2.0, lam=[0.1, 0.0])
+        >>> curve.m.tolist(), curve.spare.tolist()
+        ([5.42214438511..., inf], [0.54221443851..., 0.5])
+    """
+    controls = _controls(ratio=ratio, lam=lam, noise=noise)
+    flat = {name: value.reshape(-1) for name, value in controls.items()}
+    bad = np.isnan(flat["ratio"] + flat["lam"] + flat["noise"])
+    filled = {k: np.where(bad, 1.0, v) for k, v in flat.items()}
+    found = effective_ridge(functions, filled["ratio"], filled["lam"])
+    outputs, error = _outputs(found, filled)
+    status = np.where(bad, Status.BAD_INPUT, found.status).astype(np.int8)
+    good = status == Status.CONVERGED
+    shape = controls["lam"].shape
+
+    def kept(values: Array) -> Array:
+        return np.where(good, values, np.nan).reshape(shape)
+
+    return Solution(
+        name="ridge readout",
+        key=type(functions).__name__,
+        controls=controls,
+        outputs={name: kept(value) for name, value in outputs.items()},
+        error={name: kept(value) for name, value in error.items()},
+        unknowns={"x": kept(found.x)},
+        slopes={},
+        residual=kept(found.residual),
+        status=status.reshape(shape),
+        steps=found.steps.reshape(shape),
+    )
+
+
+def _controls(**given: ArrayLike) -> dict[str, Array]:
+    arrays = {name: np.asarray(value, dtype=float) for name, value in given.items()}
+    try:
+        grid = np.broadcast_arrays(*arrays.values())
+    except ValueError as error:
+        shapes = ", ".join(f"{name} {a.shape}" for name, a in arrays.items())
+        raise ShapeError("controls of the ridge", shapes, "give shapes that broadcast") from error
+    for name, array in arrays.items():
+        strict = name == "ratio"
+        wrong = ~np.isnan(array) & ~(np.isfinite(array) & (array > 0 if strict else array >= 0))
+        if wrong.any():
+            index = tuple(int(i) for i in np.argwhere(wrong)[0])
+            where = f"[{', '.join(map(str, index))}]" if index else ""
+            raise RangeError(
+                f"{name}{where} = {array[index]}",
+                "out of range",
+                f"give a finite number {'> 0' if strict else '>= 0'}",
+            )
+    return {name: np.array(a) for name, a in zip(arrays, grid, strict=True)}
+
+
+def effective_ridge(functions: SpectralFunctions, ratio: Array, lam: Array) -> Effective:
+    """Solve lam = x (r - df1(x)) at points of shape (points,).
+
+    Example:
+        >>> from numeric.spectral_functions import Modes
+        >>> flat = Modes(np.ones(1), np.ones(1), np.zeros(1))
+        >>> effective_ridge(flat, np.array([0.5]), np.array([0.0])).x
+        array([1.])
+    """
+    rank, least = _limits(functions)
+    x = np.zeros(lam.shape)
+    open_ = (lam > 0) | (ratio < rank)
+    if open_.any():
+        x[open_] = _starts(functions, ratio[open_], lam[open_])
+    state = _State(functions, ratio, lam, rank, x)
+    steps = np.zeros(lam.shape, dtype=np.int32)
+    todo = np.flatnonzero(open_ & state.off(1))
+    for _ in range(MOST_STEPS):
+        if not todo.size:
+            break
+        here = state.x[todo]
+        gap = state.gap[todo]
+        newton = here - state.f[todo] / np.where(gap > 0, gap, 1.0)
+        moved = np.where(gap > 0, np.maximum(newton, here / 4), 2 * here)  # gap < 0: far below
+        moved = np.maximum(moved, least)
+        steps[todo] += 1
+        state.move(todo, moved)
+        far = np.abs(moved - here) > _SETTLED * here
+        todo = todo[far & state.off(1)[todo]]
+    off = open_ & state.off(4)
+    status = np.where(off, Status.STALLED, Status.CONVERGED)
+    status = np.where(off & (steps == MOST_STEPS), Status.MAX_STEPS, status)
+    status = np.where(off & (least > 0) & (state.x <= least), Status.LEFT_RANGE, status)
+    error = np.where(open_, state.bound / np.maximum(state.x * state.gap, _LEAST), 0.0) + 2 * _EPS
+    spare = np.where(open_, lam / np.where(open_, state.x, 1.0), state.spare)
+    size = np.maximum(state.bound / (8 * _EPS), _LEAST)
+    residual = np.where(open_, np.abs(state.f) / size, 0.0)
+    return Effective(
+        state.x,
+        state.sums,
+        spare,
+        state.gap,
+        state.lost / np.maximum(state.gap, _LEAST),
+        error,
+        residual,
+        steps,
+        status.astype(np.int8),
+    )
+
+
+class _State:
+    """Points on their way to the root: x, the sums there, f and a bound of its rounding."""
+
+    def __init__(
+        self, functions: SpectralFunctions, ratio: Array, lam: Array, rank: float, x: Array
+    ) -> None:
+        self.functions, self.ratio, self.lam, self.rank = functions, ratio, lam, rank
+        self.x = x.copy()
+        self.sums = functions(x)
+        self._judge()
+
+    def move(self, index: NDArray[np.int64], x: Array) -> None:
+        """Set x at some points and look at the sums there."""
+        self.x[index] = x
+        fresh = self.functions(x)
+        for field in fields(Sums):
+            old, new = getattr(self.sums, field.name), getattr(fresh, field.name)
+            if new is not None:
+                old[index] = new
+        self._judge()
+
+    def off(self, factor: float) -> NDArray[np.bool_]:
+        """Return where the residual exceeds the bound of its rounding."""
+        return np.asarray(np.abs(self.f) > factor * self.bound)
+
+    def _judge(self) -> None:
+        """Take r - df1 and r - df2 in the form with the smaller terms; f, and its rounding."""
+        sums, past = self.sums, self.ratio - self.rank
+        self.spare, self.gap = self.ratio - sums.df1, self.ratio - sums.df2
+        terms = self.ratio + sums.df1
+        if sums.rest1 is not None:
+            plain = sums.df1 < sums.rest1
+            self.spare = np.where(plain, self.spare, past + sums.rest1)
+            terms = np.where(plain, terms, np.abs(past) + sums.rest1)
+        self.lost = self.ratio + sums.df2
+        if sums.rest2 is not None:
+            plain = sums.df2 < sums.rest2
+            self.gap = np.where(plain, self.gap, past + sums.rest2)
+            self.lost = np.where(plain, self.lost, np.abs(past) + sums.rest2)
+        self.f = self.x * self.spare - self.lam
+        self.bound = 8 * _EPS * (self.x * terms + self.lam)
+
+
+def _limits(functions: SpectralFunctions) -> tuple[float, float]:
+    return float(getattr(functions, "rank", 1.0)), float(getattr(functions, "least", 0.0))
+
+
+def _outputs(
+    found: Effective, controls: Mapping[str, Array]
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    ratio, noise = controls["ratio"], controls["noise"]
+    sums = found.sums
+    with np.errstate(divide="ignore", invalid="ignore"):
+        open_share = found.gap / ratio  # 1 - delta
+        level = sums.unexplained + noise
+        test = np.where(level > 0, level / open_share, 0.0)
+        spare = found.spare / ratio
+        values = {
+            "m": 1 / (ratio * found.x),
+            "E_test": test,
+            "E_gen": np.where(level > 0, (sums.unexplained + noise * sums.df2 / ratio), 0.0)
+            / np.where(level > 0, open_share, 1.0),
+            "E_train": np.where(spare > 0, spare**2 * test, 0.0),
+            "delta": sums.df2 / ratio,
+            "spare": spare,
+        }
+        # log slopes in x: |dlog U| <= 2, |d df2| <= 2 (df1 - df2), |d df1| = df1 - df2
+        bent = np.abs(sums.df1 - sums.df2)
+        cancel = 4 * _EPS * (1 + found.lost)
+        sway = found.relative * (2 + 2 * bent / np.maximum(found.gap, _LEAST)) + cancel
+        slip = found.relative * bent / np.maximum(found.spare, _LEAST) + 4 * _EPS
+        error = {
+            "m": values["m"] * (found.relative + 2 * _EPS),
+            "E_test": test * sway,
+            "E_gen": values["E_gen"] * sway + noise * sway * sums.df2 / ratio,
+            "E_train": values["E_train"] * (sway + 2 * slip),
+            "delta": found.relative * 2 * bent / ratio + 4 * _EPS * values["delta"],
+            "spare": spare * slip,
+            "x": found.x * found.relative,
+        }
+    infinite = {name: np.isinf(values[name]) for name in values}
+    error |= {name: np.where(infinite[name], 0.0, error[name]) for name in values}
+    return values, error
+
+
+# --- starts ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Table:
+    """Degrees of freedom on a uniform grid in log x, for starts only.
+
+    Attributes:
+        low: first log x. df, rest: df1 and rank - df1, shape (cells + 1,).
+        slope: df1 - df2 = -d df1/d log x.
+    """
+
+    low: float
+    df: Array
+    rest: Array
+    slope: Array
+
+    def spare(self, place: Array, ratio: Array, rank: float) -> Array:
+        """Return r - df1 at grid coordinates, by cubic Hermite interpolation.
+
+        Accuracy: relative 1e-7 for spectra that are smooth on the scale of a cell.
+        """
+        cell = np.clip(place.astype(np.int64), 0, self.df.size - 2)
+        t = place - cell
+        by_rest = self.rest[cell] < self.df[cell]
+        left = np.where(by_rest, self.rest[cell], -self.df[cell])
+        right = np.where(by_rest, self.rest[cell + 1], -self.df[cell + 1])
+        a, b = _CELL * self.slope[cell], _CELL * self.slope[cell + 1]
+        u = 1 - t
+        value = u * u * ((1 + 2 * t) * left + t * a) + t * t * ((1 + 2 * u) * right - u * b)
+        return np.asarray(value + np.where(by_rest, ratio - rank, ratio))
+
+
+def _starts(functions: SpectralFunctions, ratio: Array, lam: Array) -> Array:
+    """Return starts at points that have a positive root."""
+    rank, least = _limits(functions)
+    low, high = _range(functions, ratio, lam)
+    count = int(np.ceil((np.log(high) - np.log(low)) / _CELL)) + 1
+    log_low = float(np.log(low))
+    sums = functions(np.exp(log_low + _CELL * np.arange(count + 1)))
+    rest = rank - sums.df1 if sums.rest1 is None else sums.rest1
+    table = Table(log_low, sums.df1, rest, np.maximum(sums.df1 - sums.df2, 0.0))
+    past = ratio - rank
+    first, last = np.zeros(lam.shape, dtype=np.int64), np.full(lam.shape, count)
+    x_at = np.exp(log_low + _CELL * np.arange(count + 1))
+    while np.any(last - first > 1):
+        mid = (first + last) // 2
+        plain = np.where(rest[mid] < sums.df1[mid], past + rest[mid], ratio - sums.df1[mid])
+        below = x_at[mid] * plain < lam
+        first, last = np.where(below, mid, first), np.where(below, last, mid)
+    return np.maximum(_refine(table, first.astype(float), (ratio, lam), rank), least)
+
+
+def _refine(table: Table, first: Array, point: tuple[Array, Array], rank: float) -> Array:
+    """Solve spare(u) = lam exp(-u) inside the cell that starts at ``first``, on the interpolant."""
+    ratio, lam = point
+    low, high = first, first + 1
+    place = first + 0.5
+    for _ in range(6):
+        ridge = lam * np.exp(-(table.low + _CELL * place))
+        value = table.spare(place, ratio, rank) - ridge
+        low, high = np.where(value < 0, place, low), np.where(value < 0, high, place)
+        step = 1e-4
+        rise = table.spare(place + step, ratio, rank) - table.spare(place - step, ratio, rank)
+        slope = rise / (2 * step)
+        newton = place - value / np.maximum(slope + _CELL * ridge, _LEAST)
+        place = np.where((newton > low) & (newton < high), newton, (low + high) / 2)
+    return np.asarray(np.exp(table.low + _CELL * place))
+
+
+def _range(functions: SpectralFunctions, ratio: Array, lam: Array) -> tuple[float, float]:
+    """Return bounds of all roots: below by lam/r or by descent, above by Jensen's inequality."""
+    rank, least = _limits(functions)
+    mean = _mean_eigenvalue(functions) / rank
+    # x (r - rank mean/(mean + x)) = lam, solved for its larger root
+    half = (lam + (rank - ratio) * mean) / 2
+    root = np.sqrt(half**2 + ratio * lam * mean)
+    stable = np.where(half > 0, half + root, ratio * lam * mean / np.maximum(root - half, _LEAST))
+    top = float(np.max(stable / ratio))
+    positive = lam > 0
+    bottom = float(np.min(lam[positive] / ratio[positive])) if positive.any() else top
+    if not positive.all():
+        needed = float(np.max(ratio[~positive]))
+        bottom = min(bottom, top)
+        while bottom > max(least, _LEAST) and functions([bottom]).df1[0] <= needed:
+            bottom *= 1e-3
+    bottom = max(bottom * (1 - _CELL), least, _LEAST)
+    return bottom, max(top * (1 + _CELL), bottom * (1 + _CELL))
+
+
+def _mean_eigenvalue(functions: SpectralFunctions) -> float:
+    """Return <Omega> = lim x df1(x), by the attribute ``mean`` or at a large x."""
+    known = getattr(functions, "mean", None)
+    if known is not None:
+        return float(known)
+    x = 1.0
+    while functions([x]).df1[0] > 1e-8:
+        x *= 16
+    return float(x * functions([x]).df1[0]) * (1 + 1e-6)
