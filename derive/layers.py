@@ -33,7 +33,9 @@ reads the same with k, h, e = 1 - alpha h/gamma and 1 - h_L for x, df, gamma - d
    lam' = (x_L' (alpha - df_L) - x_L df_L')/gamma_L > 0. A strictly increasing function takes the
    value lam at most once.
 
-Only a_l > 0, b_l >= 0, positive widths and nonnegative atoms are used.
+Only a_l > 0, b_l >= 0, positive widths and nonnegative atoms are used. Layers whose neurons differ
+(``derive.random_gain``) and rows with a covariance (``derive.structured_weights``) hold one inner
+equation each; their growth is not negative either, so the same induction runs over them.
 
 Conventions: estimator min sum_i (y_i - theta.phi_i/sqrt(p))^2 + lam |theta|^2, resolvents
 normalised by p; m = <(X^T X/p + lam)^-1>; E_test includes the noise of a fresh label.
@@ -43,115 +45,32 @@ derived here (worked derivation: ``derivations/deep_features``).
 
 from dataclasses import dataclass
 
-from sympy import Add, Expr, Integer, Piecewise, Symbol, sqrt
+from sympy import Expr, Integer, Piecewise, Symbol, sqrt
 
+from derive import random_gain, structured_weights
 from derive.block import Line
+from derive.inner_roots import line as _line
+from derive.layer_chain import Base, Chain, Layer, Teacher, alpha, lam, noise, width
 from derive.provenance import SCHRODER_2023, SCHRODER_2024, THIS
+from derive.random_gain import Mixed, MixedLayer
 from derive.rewrite import Log, Step
-from derive.symbols import Quantity, control
+from derive.structured_weights import Structured
+from derive.symbols import Quantity
 from derive.system import Condition, Equation, Start, System
 
-alpha = control("alpha", "samples per input dimension, n/d", latex=r"\alpha", positive=True)
-lam = control("lam", "ridge, as in |y - X theta|^2 + lam |theta|^2", latex=r"\lambda", low=0)
-noise = control("noise", "variance of the label noise", latex=r"\sigma^2", low=0)
-
-
-def width(level: int) -> Quantity:
-    """Return the control gamma_l = k_l/d."""
-    return control(
-        f"gamma_{level}",
-        f"width of layer {level} per input dimension",
-        latex=rf"\gamma_{{{level}}}",
-        positive=True,
-    )
-
-
-@dataclass(frozen=True)
-class Base:
-    """Where the chain starts: a deterministic covariance of ``width`` (per input dimension).
-
-    Attributes:
-        width: 1 for the input itself.
-        atoms: pairs (eigenvalue, weight), exact, weights summing to one.
-    """
-
-    width: Expr
-    atoms: tuple[tuple[Expr, Expr], ...]
-
-    @property
-    def mean(self) -> Expr:
-        """Mean eigenvalue."""
-        return Add(*(value * weight for value, weight in self.atoms))
-
-    def df(self, x: Expr) -> Expr:
-        """``width * <Omega/(Omega + x)>``."""
-        return self.width * Add(*(w * v / (v + x) for v, w in self.atoms))
-
-    def minus_df_rate(self, x: Expr) -> Expr:
-        """``-d df / d log x = width * <x Omega/(Omega + x)^2>``, all terms positive."""
-        return self.width * Add(*(w * v * x / (v + x) ** 2 for v, w in self.atoms))
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer of independent weights: a = kappa_1^2 > 0, b = kappa_*^2 >= 0, and its width."""
-
-    level: int
-    a: Symbol
-    b: Expr
-    width: Expr
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """The part of the target that the features see.
-
-    Attributes:
-        level: the target is linear in the features of this level of the chain (0: its base).
-        signal: variance of the entries of theta; exact zero if nothing of the target is seen.
-        hidden: variance of the target that acts as label noise.
-    """
-
-    level: int
-    signal: Expr
-    hidden: Expr
-
-
-@dataclass(frozen=True)
-class Chain:
-    """Base, layers and teacher: what both routes read."""
-
-    base: Base
-    layers: tuple[Layer, ...]
-    teacher: Teacher
-    constants: tuple[tuple[Symbol, Expr], ...] = ()
-    groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    log: Log = Log()
-    assumptions: tuple[str, ...] = ()
-
-    @property
-    def widths(self) -> tuple[Expr, ...]:
-        """Widths from the base to the last layer."""
-        return (self.base.width, *(layer.width for layer in self.layers))
-
-    @property
-    def controls(self) -> tuple[Quantity, ...]:
-        """Controls in the order of the call."""
-        named = {n for _, names in self.groups for n in names}
-        gammas = tuple(width(int(n.removeprefix("gamma_"))) for n in sorted(named, key=_level))
-        return (alpha, *gammas, lam, noise)
-
-
-def _level(name: str) -> int:
-    return int(name.removeprefix("gamma_"))
-
-
-def _line(lines: list[Line], name: str, latex: str, expr: Expr) -> Symbol:
-    """Append ``name = expr`` and return its symbol."""
-    symbol = Quantity(name, "", latex=latex)
-    lines.append((symbol, expr))
-    return symbol
-
+__all__ = [
+    "Base",
+    "Chain",
+    "Layer",
+    "MixedLayer",
+    "Teacher",
+    "alpha",
+    "covariance_system",
+    "kernel_system",
+    "lam",
+    "noise",
+    "width",
+]
 
 _UNIQUE = (
     "where all conditions hold the closing right side is strictly increasing in the first unknown, "
@@ -160,34 +79,164 @@ _UNIQUE = (
 )
 
 
+@dataclass(frozen=True)
+class _Climbed:
+    """One layer after the first pass: its inner equations, and the ridge just below its weights."""
+
+    layer: Layer | MixedLayer
+    ridge: Symbol
+    rows: Structured | None
+    mixed: Mixed | None
+
+
+def _ridge(letter: str, level: int, what: str) -> Quantity:
+    meaning = f"effective ridge of {what} at level {level}"
+    name, latex = f"{letter}_{level}", f"{letter}_{{{level}}}"
+    return Quantity(name, meaning, latex=latex, low=0, open_low=True)
+
+
+class _Route:
+    """What both routes collect while they climb the chain."""
+
+    letter = ""
+    what = ""
+    meaning = ""
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+        self.lines: list[Line] = []
+        self.x = [_ridge(self.letter, chain.first, self.what)]
+        self.unknowns = [self.x[0]]
+        self.equations: list[Equation] = []
+        self.conditions: list[Condition] = []
+        self.climbed: list[_Climbed] = []
+
+    def take(self, equation: Equation, condition: Condition) -> None:
+        """Add an equation with its condition."""
+        self.equations.append(equation)
+        self.conditions.append(condition)
+
+    def rows(self, layer: Layer | MixedLayer, below: tuple[Expr, Expr]) -> Structured | None:
+        """Write the row covariance of a layer, if it has one; ``below`` is D and 1 - D."""
+        if not layer.rows:
+            return None
+        c = _ridge("c", layer.level, "the covariance of the rows")
+        done = structured_weights.row_map(
+            layer.level, layer.rows, c, (self.x[-1], *below), self.lines
+        )
+        self.unknowns.append(c)
+        self.take(done.equation, done.condition)
+        return done
+
+    def raise_to(self, layer: Layer | MixedLayer) -> Quantity:
+        """Return the ridge above a layer, a new unknown."""
+        x = _ridge(self.letter, layer.level, self.what)
+        self.x.append(x)
+        self.unknowns.append(x)
+        return x
+
+    def all_conditions(self) -> tuple[Condition, ...]:
+        """Return the conditions: first that unknowns are positive, then the others."""
+        positive = [Condition(v, f"{v} is {self.meaning}") for v in self.unknowns]
+        return (*positive, *self.conditions)
+
+
 # --- covariance route -----------------------------------------------------------------------------
+
+
+class _Covariance(_Route):
+    """The first pass of the covariance route, and the second."""
+
+    letter = "x"
+    what = "the covariance"
+    meaning = "a resolvent parameter"
+
+    def __init__(self, chain: Chain) -> None:
+        super().__init__(chain)
+        name = str(chain.first)
+        start = chain.base.df(self.x[0])
+        self.df = [_line(self.lines, f"df_{name}", rf"\mathrm{{df}}_{{{name}}}", start)]
+        self.empty = chain.base.empty(self.x[0])
+        for layer, below in zip(chain.layers, chain.widths, strict=False):
+            self._climb(layer, below)
+
+    def _climb(self, layer: Layer | MixedLayer, below: Expr) -> None:
+        rows = self.rows(layer, (self.df[-1] / below, self.empty))
+        ridge: Symbol = rows.ridge if rows else self.x[-1]
+        x, mixed = self.raise_to(layer), None
+        if isinstance(layer, MixedLayer):
+            state = (ridge, self.df[-1], below)
+            mixed = random_gain.covariance_map(layer, x, state, self.lines)
+            self.take(mixed.equation, mixed.condition)
+            self.df.append(mixed.df)
+            self.empty = x * sum(g.share * p for g, p in zip(layer.gains, mixed.P, strict=True))
+        else:
+            gap = layer.width - self.df[-1]
+            wide = f"layer {layer.level} is wide enough to pass the signal"
+            self.take(
+                Equation(x, layer.a * ridge * gap / below - layer.b),
+                Condition(gap, wide, (x + layer.b) * ridge),
+            )
+            grown = self.df[-1] + layer.b * below / (layer.a * ridge)
+            tag = rf"\mathrm{{df}}_{{{layer.level}}}"
+            self.df.append(_line(self.lines, f"df_{layer.level}", tag, grown))
+            self.empty = x * below / (layer.a * ridge * layer.width)
+        self.climbed.append(_Climbed(layer, ridge, rows, mixed))
+
+    def rates(self) -> tuple[list[Symbol], list[Expr], Expr]:
+        """Write q_l and s_l of all levels; also return how much s grows beyond the teacher.
+
+        With s_l = dlog x_l/dlog x_0 and q_l = -d df_l/dlog x_0, a layer of equal neurons has
+        q_l = q_{l-1} + beta_l s_{l-1} and s_l = s_{l-1} + q_l/gap_l, where
+        beta_l = b_l gamma_{l-1}/(a_l x_{l-1}) and gap_l = gamma_l - df_l =
+        x_l gamma_{l-1}/(a_l x_{l-1}).
+        """
+        chain, lines, name = self.chain, self.lines, str(self.chain.first)
+        q = [_line(lines, f"q_{name}", f"q_{{{name}}}", chain.base.minus_df_rate(self.x[0]))]
+        s: list[Expr] = [Integer(1)]
+        beyond: Expr = Integer(0)
+        for i, (step, below) in enumerate(zip(self.climbed, chain.widths, strict=False), 1):
+            layer, at = step.layer, s[-1]
+            growth: Expr = Integer(0)
+            if step.rows:
+                share = q[-1] / below
+                growth = structured_weights.row_growth(
+                    layer.level, layer.rows, step.rows, share, lines
+                )
+                at = at + growth
+            risen, grown = self._over(step, self.x[i], (at, q[-1], below))
+            q.append(risen)
+            tag = str(layer.level)
+            s.append(_line(lines, f"s_{tag}", f"s_{{{tag}}}", at + grown))
+            beyond = beyond + growth + grown if i > chain.teacher.level else beyond
+        return q, s, beyond
+
+    def _over(
+        self, step: _Climbed, x: Symbol, below: tuple[Expr, Expr, Expr]
+    ) -> tuple[Symbol, Symbol]:
+        """Write q above one layer and the growth of s over its weights."""
+        layer, (s, q, width_below) = step.layer, below
+        if isinstance(layer, MixedLayer):
+            assert step.mixed is not None, "set by the first pass"
+            state = (s, q, step.ridge / width_below)
+            return random_gain.covariance_rates(layer, step.mixed, x, state, self.lines)
+        ratio, name = width_below / (layer.a * step.ridge), str(layer.level)
+        risen = _line(self.lines, f"q_{name}", f"q_{{{name}}}", q + layer.b * ratio * s)
+        return risen, _line(self.lines, f"w_{name}", f"w_{{{name}}}", risen / (x * ratio))
 
 
 def covariance_system(chain: Chain) -> System:
     """Return the covariance route of a chain as a System with unknowns x_0, ..., x_L.
 
-    Outputs: m, E_test, E_train, written with positive terms only, so that they are as accurate as
-    the unknowns.
+    A layer whose rows have a covariance adds its unknown c_l. Outputs: m, E_test, E_train, written
+    with positive terms only, so that they are as accurate as the unknowns.
     """
-    count = len(chain.layers)
-    first = chain.layers[0].level - 1 if count else _base_level(chain)
-    x = tuple(
-        Quantity(
-            f"x_{first + i}",
-            f"effective ridge of the covariance at level {first + i}",
-            latex=f"x_{{{first + i}}}",
-            low=0,
-            open_low=True,
-        )
-        for i in range(count + 1)
-    )
-    lines: list[Line] = []
-    equations, conditions, df = _covariance_equations(chain, x, lines)
-    gammas = chain.widths
-    equations.append(Equation(lam, x[-1] * (alpha - df[-1]) / gammas[-1]))
+    route = _Covariance(chain)
+    x, last = route.x[-1], chain.widths[-1]
+    spare = alpha - route.df[-1]
     below = "degrees of freedom stay below the sample size"
-    conditions.append(Condition(alpha - df[-1], below, lam * x[-1]))
-    outputs = _covariance_outputs(chain, x, df, lines)
+    route.take(Equation(lam, x * spare / last), Condition(spare, below, lam * x))
+    outputs = _covariance_outputs(route)
     log = chain.log
     for step in (
         Step("compose the covariance maps", "x_{l-1} -> x_l", SCHRODER_2024.at("eqs. (14)-(16)")),
@@ -199,12 +248,12 @@ def covariance_system(chain: Chain) -> System:
     return System(
         name="deep_features_covariance",
         controls=chain.controls,
-        unknowns=x,
-        equations=tuple(equations),
+        unknowns=tuple(route.unknowns),
+        equations=tuple(route.equations),
         outputs=outputs,
-        definitions=tuple(lines),
+        definitions=tuple(route.lines),
         constants=chain.constants,
-        conditions=(*(Condition(v, f"{v} is a resolvent parameter") for v in x), *conditions),
+        conditions=route.all_conditions(),
         start=_majorant(chain),
         groups=dict(chain.groups),
         assumptions=chain.assumptions,
@@ -213,60 +262,23 @@ def covariance_system(chain: Chain) -> System:
     )
 
 
-def _base_level(chain: Chain) -> int:
-    return 0 if chain.base.width == 1 else _level(str(chain.base.width))
-
-
-def _covariance_equations(
-    chain: Chain, x: tuple[Quantity, ...], lines: list[Line]
-) -> tuple[list[Equation], list[Condition], list[Symbol]]:
-    df = [
-        _line(lines, f"df_{_tail(x[0])}", rf"\mathrm{{df}}_{{{_tail(x[0])}}}", chain.base.df(x[0]))
-    ]
-    equations, conditions = [], []
-    gammas = chain.widths
-    for i, layer in enumerate(chain.layers, 1):
-        gap = layer.width - df[-1]
-        equations.append(Equation(x[i], layer.a * x[i - 1] * gap / gammas[i - 1] - layer.b))
-        wide = f"layer {layer.level} is wide enough to pass the signal"
-        conditions.append(Condition(gap, wide, (x[i] + layer.b) * x[i - 1]))
-        grown = df[-1] + layer.b * gammas[i - 1] / (layer.a * x[i - 1])
-        df.append(_line(lines, f"df_{layer.level}", rf"\mathrm{{df}}_{{{layer.level}}}", grown))
-    return equations, conditions, df
-
-
-def _tail(symbol: Symbol) -> str:
-    return symbol.name.rsplit("_", 1)[-1]
-
-
-def _covariance_outputs(
-    chain: Chain, x: tuple[Quantity, ...], df: list[Symbol], lines: list[Line]
-) -> dict[str, Expr]:
-    """Write m, E_test and E_train with positive terms only.
-
-    With s_l = dlog x_l/dlog x_0 and q_l = -d df_l/dlog x_0: q_l = q_{l-1} + beta_l s_{l-1} and
-    s_l = s_{l-1} + q_l/gap_l, where beta_l = b_l gamma_{l-1}/(a_l x_{l-1}) and
-    gap_l = gamma_l - df_l = x_l gamma_{l-1}/(a_l x_{l-1}).
-    """
+def _covariance_outputs(route: _Covariance) -> dict[str, Expr]:
+    """Write m, E_test and E_train with positive terms only."""
+    chain, x, df, lines = route.chain, route.x, route.df, route.lines
     gammas, teacher = chain.widths, chain.teacher
-    t0 = _tail(x[0])
-    q = [_line(lines, f"q_{t0}", f"q_{{{t0}}}", chain.base.minus_df_rate(x[0]))]
-    s: list[Expr] = [Integer(1)]
-    beyond: Expr = Integer(0)
-    for i, layer in enumerate(chain.layers, 1):
-        ratio = gammas[i - 1] / (layer.a * x[i - 1])
-        name = str(layer.level)
-        q.append(_line(lines, f"q_{name}", f"q_{{{name}}}", q[-1] + layer.b * ratio * s[-1]))
-        growth = _line(lines, f"w_{name}", f"w_{{{name}}}", q[-1] / (x[i] * ratio))
-        s.append(_line(lines, f"s_{name}", f"s_{{{name}}}", s[-1] + growth))
-        beyond = beyond + growth if i > teacher.level else beyond
+    q, s, beyond = route.rates()
     spare = _line(lines, "spare", r"(\alpha-\mathrm{df}_L)", lam * gammas[-1] / x[-1])
     gain = _line(lines, "gain", r"\frac{1}{1-\delta}", alpha * s[-1] / (s[-1] * spare + q[-1]))
     bias: Expr = Integer(0)
     if teacher.signal != 0:
         seen = teacher.level
-        share = (df[seen] * beyond + q[seen]) / s[-1]
-        bias = _line(lines, "bias", r"B", teacher.signal * x[seen] / gammas[seen] * share)
+        if seen == 0 and chain.base.powers:
+            left = chain.base.lost(x[0]) * beyond + chain.base.lost(x[0], order=2)
+            share = teacher.signal * left / s[-1]
+        else:
+            share = (df[seen] * beyond + q[seen]) / s[-1]
+            share = teacher.signal * x[seen] / gammas[seen] * share
+        bias = _line(lines, "bias", r"B", share)
     e_test = gain * (noise + teacher.hidden + bias)
     return {
         "m": gammas[-1] / (alpha * x[-1]),
@@ -279,87 +291,129 @@ def _majorant(chain: Chain) -> Start:
     """Return an upper bound of x_0 by Jensen's inequality, level by level from the readout.
 
     df_l(x) <= gamma_l w/(w + x) with w = <Omega_l>, so the root x of
-    x (n - gamma_l w/(w + x)) = gamma_l * target lies above the true one.
+    x (n - gamma_l w/(w + x)) = gamma_l * target lies above the true one. Over a layer,
+    E[a/(x_l + b + a tau)] >= E[a]^2/E[a (x_l + b + a tau)] gives the same form one level below;
+    over a row covariance, the ridge below is at most <1/C> times the one above.
     """
     lines: list[Line] = []
     means: list[Expr] = [chain.base.mean]
     for layer in chain.layers:
-        means.append(layer.a * means[-1] + layer.b)
+        below = means[-1] * (structured_weights.mean(layer.rows) if layer.rows else 1)
+        means.append(layer.mean(1, 0) * below + layer.mean(0, 1))
     samples: Expr = alpha
     target: Expr = lam
     gammas = chain.widths
     for i in range(len(chain.layers), -1, -1):
-        w = _line(lines, f"mean_{i}", "", means[i])
+        above = chain.layers[i] if i < len(chain.layers) else None
+        rows = above.rows if above else ()
+        mean = means[i] * (structured_weights.mean(rows) if rows else 1)
+        w = _line(lines, f"mean_{i}", "", mean)
         half = _line(lines, f"half_{i}", "", (gammas[i] * target + (gammas[i] - samples) * w) / 2)
         product = _line(lines, f"prod_{i}", "", samples * gammas[i] * target * w)
         root = _line(lines, f"disc_{i}", "", sqrt(half**2 + product))
         stable = Piecewise(
             ((half + root) / samples, half > 0), (product / (samples * (root - half)), True)
         )
-        bound = _line(lines, f"top_{i}", "", stable)
+        spread = structured_weights.inverse_mean(rows) if rows else 1
+        bound = _line(lines, f"top_{i}", "", stable * spread)
         if i:
-            layer = chain.layers[i - 1]
-            samples, target = layer.width, (bound + layer.b) / layer.a
+            samples, target = _one_layer_down(chain.layers[i - 1], bound, lines)
     return Start(tuple(lines), lines[-1][0], "an upper bound of x_0 (Jensen, level by level)")
+
+
+def _one_layer_down(
+    layer: Layer | MixedLayer, bound: Symbol, lines: list[Line]
+) -> tuple[Expr, Expr]:
+    """Return samples and target of the inequality one level below a bound of the ridge above."""
+    if isinstance(layer, Layer):
+        return layer.width, (bound + layer.b) / layer.a
+    name = str(layer.level)
+    a = _line(lines, f"mean_a_{name}", "", layer.mean(1, 0))
+    aa = _line(lines, f"mean_aa_{name}", "", layer.mean(2, 0))
+    ab = _line(lines, f"mean_ab_{name}", "", layer.mean(1, 1))
+    return layer.width * a**2 / aa, (bound * a + ab) / aa
 
 
 # --- kernel route ---------------------------------------------------------------------------------
 
 
+class _Kernel(_Route):
+    """The pass of the kernel route; rates come from differentiating the system."""
+
+    letter = "k"
+    what = "the data kernel"
+    meaning = "an effective ridge"
+
+    def __init__(self, chain: Chain) -> None:
+        super().__init__(chain)
+        self.scale = alpha / chain.base.width
+        name, k = str(chain.first), self.x[0]
+        start = sum((w * v / (k + self.scale * v) for v, w in chain.base.atoms), Integer(0))
+        self.h = [_line(self.lines, f"h_{name}", f"h_{{{name}}}", start)]
+        self.empty = chain.base.empty(k, self.scale)
+        for layer, below in zip(chain.layers, chain.widths, strict=False):
+            self._climb(layer, below)
+
+    def _climb(self, layer: Layer | MixedLayer, below: Expr) -> None:
+        rows = self.rows(layer, (alpha * self.h[-1] / below, self.empty))
+        ridge: Symbol = rows.ridge if rows else self.x[-1]
+        name = str(layer.level)
+        mixed = None
+        if isinstance(layer, MixedLayer):
+            k, ratio = self.raise_to(layer), alpha / layer.width
+            mixed = random_gain.kernel_map(layer, k, (ridge, self.h[-1]), ratio, self.lines)
+            self.take(mixed.equation, mixed.condition)
+            self.h.append(mixed.df)
+            self.empty = k * sum(g.share * p for g, p in zip(layer.gains, mixed.P, strict=True))
+        else:
+            grown = self.h[-1] + layer.b / (layer.a * ridge)
+            self.h.append(_line(self.lines, f"h_{name}", f"h_{{{name}}}", grown))
+            k = self.raise_to(layer)
+            e = _line(
+                self.lines, f"e_{name}", f"e_{{{name}}}", 1 - alpha * self.h[-1] / layer.width
+            )
+            wide = f"layer {name} is wide enough to pass the signal"
+            self.take(Equation(k, layer.a * ridge * e), Condition(e, wide, k * ridge))
+            self.empty = k / (layer.a * ridge)
+        self.climbed.append(_Climbed(layer, ridge, rows, mixed))
+
+    def power(self) -> Expr:
+        """Return k_L F: what of the labels the ridge leaves, per unit of the last ridge."""
+        teacher, base = self.chain.teacher, self.chain.base
+        if teacher.level == 0 and base.powers and teacher.signal != 0:
+            signal = teacher.signal * base.lost(self.x[0], self.scale)
+        else:
+            signal = teacher.signal * self.x[teacher.level] * self.h[teacher.level]
+        return signal + noise + teacher.hidden
+
+
 def kernel_system(chain: Chain) -> System:
     """Return the kernel route of a chain as a System with unknowns k_0, ..., k_L.
 
-    E_test = -F'/g^2 and E_train = -lam^2 F' with F = E[y^T (K + lam)^-1 y]/n are obtained by
-    differentiating along the solution; nothing else is put in by hand.
+    A layer whose rows have a covariance adds its unknown c_l. E_test = -F'/g^2 and
+    E_train = -lam^2 F' with F = E[y^T (K + lam)^-1 y]/n are obtained by differentiating along the
+    solution; nothing else is put in by hand.
     """
-    count = len(chain.layers)
-    first = chain.layers[0].level - 1 if count else _base_level(chain)
-    k = tuple(
-        Quantity(
-            f"k_{first + i}",
-            f"effective ridge of the data kernel at level {first + i}",
-            latex=f"k_{{{first + i}}}",
-            low=0,
-            open_low=True,
-        )
-        for i in range(count + 1)
-    )
-    lines: list[Line] = []
-    scale = alpha / chain.base.width
-    atoms = chain.base.atoms
-    h = [
-        _line(
-            lines,
-            f"h_{first}",
-            f"h_{{{first}}}",
-            Add(*(w * v / (k[0] + scale * v) for v, w in atoms)),
-        )
-    ]
-    equations, conditions = [], []
-    for i, layer in enumerate(chain.layers, 1):
-        name = str(layer.level)
-        h.append(_line(lines, f"h_{name}", f"h_{{{name}}}", h[-1] + layer.b / (layer.a * k[i - 1])))
-        e = _line(lines, f"e_{name}", f"e_{{{name}}}", 1 - alpha * h[-1] / layer.width)
-        equations.append(Equation(k[i], layer.a * k[i - 1] * e))
-        wide = f"layer {name} is wide enough to pass the signal"
-        conditions.append(Condition(e, wide, k[i] * k[i - 1]))
-    left = _line(lines, "left", r"(1-h_L)", 1 - h[-1])
-    equations.append(Equation(lam, k[-1] * left))
-    conditions.append(Condition(left, "degrees of freedom stay below the sample size", lam / k[-1]))
-    signal = chain.teacher.signal * k[chain.teacher.level] * h[chain.teacher.level]
-    power = _line(lines, "power", r"\Phi", signal + noise + chain.teacher.hidden)
-    F = _line(lines, "F", "F", power / k[-1])
+    route = _Kernel(chain)
+    k, lines = route.x[-1], route.lines
+    left = _line(lines, "left", r"(1-h_L)", 1 - route.h[-1])
+    below = "degrees of freedom stay below the sample size"
+    route.take(Equation(lam, k * left), Condition(left, below, lam / k))
+    power = _line(lines, "power", r"\Phi", route.power())
+    F = _line(lines, "F", "F", power / k)
     start = _majorant(chain)
-    start = Start(start.lines, start.value * scale, "an upper bound of k_0 = alpha x_0/gamma_0")
+    start = Start(
+        start.lines, start.value * route.scale, "an upper bound of k_0 = alpha x_0/gamma_0"
+    )
     system = System(
         name="deep_features_kernel",
         controls=chain.controls,
-        unknowns=k,
-        equations=tuple(equations),
-        outputs={"m": 1 / k[-1]},
+        unknowns=tuple(route.unknowns),
+        equations=tuple(route.equations),
+        outputs={"m": 1 / k},
         definitions=tuple(lines),
         constants=chain.constants,
-        conditions=(*(Condition(v, f"{v} is an effective ridge") for v in k), *conditions),
+        conditions=route.all_conditions(),
         start=start,
         groups=dict(chain.groups),
         assumptions=chain.assumptions,
@@ -369,7 +423,7 @@ def kernel_system(chain: Chain) -> System:
     system, slope = system.differentiate(
         "F", "lam", F, SCHRODER_2024.at("eq. (9), data-kernel form")
     )
-    return system.with_outputs(E_test=-slope * k[-1] ** 2, E_train=-slope * lam**2)
+    return system.with_outputs(E_test=-slope * k**2, E_train=-slope * lam**2)
 
 
 def _kernel_log(chain: Chain) -> Log:

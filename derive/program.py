@@ -145,7 +145,8 @@ def program(model: "System | Program | Declaration", slope_control: str = "lam")
     """Freeze a System into a Program; a Program is returned as it is.
 
     Args:
-        model: a System that is a tower in its first unknown, with a start, a declaration that has one, or a Program.
+        model: a System that is a tower in its first unknown and has a start, a declaration that
+            gives one, or a Program.
         slope_control: control on the closing left side, in which outputs are differentiated.
 
     Raises:

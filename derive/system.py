@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sympy import Expr, Integer, Symbol, latex
+from sympy import Expr, Symbol, latex
 
 from derive.block import Line, chain, symbols_of
 from derive.eliminate import Relation, eliminate
@@ -24,7 +24,7 @@ from derive.latex import aligned, output_latex
 from derive.provenance import Source
 from derive.rewrite import Log, Step, size
 from derive.symbols import Quantity
-from derive.tower import Equation as Equation
+from derive.tower import Equation as Equation  # noqa: PLC0414  (a word of this room)
 from derive.tower import Tower, rests
 
 
