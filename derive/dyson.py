@@ -12,6 +12,7 @@ Source: [helton2007], the operator-valued semicircle equation.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sympy import Expr, Matrix, S, Symbol, diff
 from sympy import eye as unit_matrix
@@ -27,6 +28,7 @@ from derive.provenance import HELTON_2007
 from derive.random_matrices.averaged_pencil import TAU, AveragedPencil
 from derive.random_matrices.covariance_map import matching
 from derive.random_matrices.dyson_core import Core, core_of
+from derive.random_matrices.finite_rank import Spike
 from derive.random_matrices.matrix_letters import Gaussian, Wigner
 from derive.random_matrices.matrix_nodes import Formula, agree
 from derive.random_matrices.matrix_order import unbalanced
@@ -221,11 +223,14 @@ class DysonEquations:
         d = fresh(label)
         definitions = (*new.definitions, *more, (d, chain(target, rate)))
         step = Step(f"differentiate in {wrt.name}", f"{name}, by the implicit function theorem")
+        declared = dict(self.declared)
+        if name in declared:  # quadratic forms of spikes are no traces
+            declared[label] = diff(declared[name], wrt)
         return replace(
             new,
             definitions=definitions,
             outputs={**self.outputs, label: d},
-            declared={**self.declared, label: diff(self.declared[name], wrt)},
+            declared=declared,
             log=self.log.then(step),
         )
 
@@ -296,29 +301,73 @@ def equations(outputs: Expr | Mapping[str, Expr]) -> DysonEquations:
     traces = _traces(named)
     formulas = [t.formula for t in traces]
     refuse_singular(formulas)
-    built = pencil(*formulas)
+    found = reduced(pencil(*formulas))
+    groups = _ports_by_formula(found.pencil, formulas)
+    core, lines = found.core, [*found.core.lines]
+    values = {t: _trace_value(p, t, core) for t, p in zip(traces, groups, strict=True)}
+    results = {name: named_output(e, name, values, lines) for name, e in named.items()}
+    said = (*found.assumptions, *unbalanced(formulas))
+    return assembled(found, lines, results, declared=named, assumptions=said)
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """A pencil with its Dyson equations in reduced form.
+
+    Attributes:
+        pencil: minimal, without terms of finite rank.
+        core: its smallest coupled core.
+        assumptions: statements under which the equations hold.
+        log: steps.
+    """
+
+    pencil: Pencil
+    core: Core
+    assumptions: tuple[str, ...]
+    log: Log
+
+
+def reduced(built: Pencil) -> Reduced:
+    """Minimise a pencil, average over its letters and reduce the equations.
+
+    Terms of finite rank are left out: they change no normalised trace.
+    """
     log = Log((Step("write the expression as a linear pencil", f"{built.size} blocks"),))
+    bulk = tuple(e for e in built.entries if not isinstance(e.letter, Spike))
+    if len(bulk) < len(built.entries):
+        said = f"{len(built.entries) - len(bulk)} terms, which change no normalised trace"
+        log = log.then(Step("leave out finite rank", said))
+        built = replace(built, entries=bulk)
     small, steps = minimise(built)
     small, ridge = _with_start(small)
-    groups = _ports_by_formula(small, formulas)
-    wanted = {(j, k) for ports in groups for port in ports for j, _ in port.u for k, _ in port.v}
+    wanted = {(j, k) for port in small.ports for j, _ in port.u for k, _ in port.v}
     model = AveragedPencil(small, tuple(sorted(wanted)))
     core = core_of(model)
     log = log.extend(steps).then(_equation_step(model)).extend(core.log)
-    lines = [*core.lines]
-    values = {t: _trace_value(p, t, core) for t, p in zip(traces, groups, strict=True)}
-    results = {name: _named_output(e, name, values, lines) for name, e in named.items()}
+    return Reduced(small, core, (*_assumptions(model), *ridge), log)
+
+
+def assembled(
+    found: Reduced,
+    lines: Sequence[Line],
+    outputs: Mapping[str, Expr],
+    *,
+    declared: Mapping[str, Expr],
+    assumptions: tuple[str, ...],
+) -> DysonEquations:
+    """Return reduced equations with outputs, as ``DysonEquations``."""
+    core = found.core
     return DysonEquations(
         unknowns=core.unknowns,
         equations=tuple(Equation(s, e) for s, e in zip(core.unknowns, core.equations, strict=True)),
         definitions=tuple(lines),
-        outputs=results,
+        outputs=outputs,
         start=core.start,
         path=TAU,
-        assumptions=(*_assumptions(model), *ridge, *unbalanced(formulas)),
-        declared=named,
-        pencil=small,
-        log=log,
+        assumptions=assumptions,
+        declared=declared,
+        pencil=found.pencil,
+        log=found.log,
     )
 
 
@@ -359,21 +408,25 @@ def _ports_by_formula(small: Pencil, formulas: list[Formula]) -> list[list[Port]
     return result
 
 
+def port_value(port: Port, core: Core) -> Expr:
+    """Return the normalised trace of a square port in terms of the core."""
+    total = port.direct
+    for j, u in port.u:
+        for k, v in port.v:
+            total += u * v * core.values[j, k]
+    return total
+
+
 def _trace_value(ports: list[Port], trace: NormalisedTrace, core: Core) -> Expr:
     total, weight = trace.formula.shape[0] * 0, trace.formula.shape[0]
     for port in ports:
-        value = port.direct
-        for j, u in port.u:
-            for k, v in port.v:
-                value += u * v * core.values[j, k]
+        value = port_value(port, core)
         total += value if len(ports) == 1 else value * port.shape[0] / weight
     return total
 
 
-def _named_output(
-    expr: Expr, name: str, values: Mapping[NormalisedTrace, Expr], lines: list[Line]
-) -> Expr:
-    """Put trace values in; an output that is more than a symbol gets a line of its own."""
+def named_output(expr: Expr, name: str, values: Mapping[Any, Expr], lines: list[Line]) -> Expr:
+    """Return an output with its trace values; if it is more than a symbol it becomes a line."""
     known = {s for s, _ in lines}
     value = expr.xreplace(dict(values))
     if value.is_Symbol or value.is_number:

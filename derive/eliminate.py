@@ -75,7 +75,7 @@ def eliminate(
     """
     (control, closing_rhs), (target, output_rhs) = closing, output
     first = (unknown, target, control)
-    field = Fractions(_generators(lines, [closing_rhs, output_rhs], first))
+    field = Fractions(generators(lines, [closing_rhs, output_rhs], first))
     for symbol, expr in lines:
         field.define(symbol, expr)
     n1, d1 = field.fraction(closing_rhs)
@@ -91,9 +91,10 @@ def eliminate(
     return Relation(field.expr(chosen), target, control, log.then(step))
 
 
-def _generators(
+def generators(
     lines: Sequence[tuple[Symbol, Expr]], exprs: Sequence[Expr], first: tuple[Symbol, ...]
 ) -> tuple[Symbol, ...]:
+    """Return the generators of a ring for code: ``first``, then all other free symbols."""
     defined = {s for s, _ in lines}
     free = {s for e in (*(e for _, e in lines), *exprs) for s in symbols_of(e)}
     return (*first, *sorted(free - defined - set(first), key=str))

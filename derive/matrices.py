@@ -11,20 +11,35 @@ from typing import Any, cast
 from sympy import Basic, Expr, Integer, Mul, S
 from sympy.core.symbol import Str
 
-from derive.errors import ParseError, RangeError, ShapeError
+from derive.errors import NotSupportedError, ParseError, RangeError, ShapeError
+from derive.random_matrices.finite_rank import Vector, outer, spikes_of, vector
 from derive.random_matrices.matrix_letters import Covariance, Gaussian, Wigner
 from derive.random_matrices.matrix_nodes import (
     Eye,
     Formula,
     Zero,
     formula,
-    multiply,
     shape_text,
     split,
 )
 from derive.random_matrices.scalars import scalar
 from derive.random_matrices.spectral_measure import SpectralMeasure
 from derive.symbols import Quantity
+
+__all__ = [
+    "NormalisedTrace",
+    "Vector",
+    "commuting",
+    "covariance",
+    "dims",
+    "eye",
+    "gaussian",
+    "ntrace",
+    "outer",
+    "quadratic",
+    "vector",
+    "wigner",
+]
 
 
 def dims(names: str) -> tuple[Quantity, ...]:
@@ -174,45 +189,13 @@ def commuting(names: str, dim: object, joint: SpectralMeasure) -> tuple[Covarian
     )
 
 
-class Vector(Basic):
-    """A deterministic direction; args: name, dimension, moment M with u u^T averaged to M/N."""
-
-    def __new__(cls, *args: Basic) -> Any:
-        """Build the vector; users call ``vector``."""
-        return Basic.__new__(cls, *args)
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return str(self.args[0])
-
-    @property
-    def moment(self) -> Formula:
-        """Formula whose normalised trace against f is u^T f u."""
-        return cast(Formula, self.args[2])
-
-
-def vector(name: str, dim: object, square: object = 1, moment: object = None) -> Vector:
-    """Declare a vector u.
-
-    Args:
-        name: identifier.
-        dim: its dimension.
-        square: |u|^2, for a vector in generic position.
-        moment: a covariance M commuting with the others, when u is aligned with them:
-            u^T f u = ntrace(M f), so |u|^2 = ntrace(M).
-    """
-    size = scalar(dim)
-    body = multiply(square, eye(size)) if moment is None else formula(moment, f"vector {name}")
-    if body.shape != (size, size):
-        raise ShapeError(f"vector {name}", f"moment of shape {body.shape}", "give a square moment")
-    return Vector(_name(name), size, body)
-
-
 def quadratic(u: Vector, expr: object, v: Vector | None = None) -> Expr:
     """Return the limit of u^T f v as a scalar of normalised traces.
 
     Two different vectors are taken orthogonal in law (independent directions): the limit is 0.
+
+    Raises:
+        NotSupportedError: if f holds a spike of u or v, on which the limit rests.
 
     Example:
         >>> d, = dims("d")
@@ -220,8 +203,15 @@ def quadratic(u: Vector, expr: object, v: Vector | None = None) -> Expr:
         3
     """
     body = formula(expr, f"{u.name}.T*({expr})")
-    size = u.args[1]
-    if body.shape != (size, size):
-        found = f"{body} is {body.shape[0]} x {body.shape[1]}, {u.name} has length {size}"
+    other = u if v is None else v
+    if body.shape != (u.dim, other.dim):
+        found = f"{body} is {body.shape[0]} x {body.shape[1]}, {u.name} has length {u.dim}"
         raise ShapeError(f"quadratic form of {u.name}", found, "the matrix must fit the vector")
-    return S.Zero if v is not None and v != u else ntrace(u.moment * body)
+    for spike in spikes_of(body):
+        if {spike.left.name, spike.right.name} & {u.name, other.name}:
+            raise NotSupportedError(
+                f"quadratic form of {u.name} in {body}",
+                f"it holds the spike {spike} of the same vector",
+                "use derive.spikes.outliers(matrix, z).forms",
+            )
+    return S.Zero if other != u else ntrace(u.moment * body)

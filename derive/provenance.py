@@ -124,6 +124,20 @@ JACOT_2018 = Source(
     2018,
     "arXiv:1806.07572",
 )
+BBP_2005 = Source(
+    "bbp2005",
+    "Baik, Jinho and Ben Arous, G{\\'e}rard and P{\\'e}ch{\\'e}, Sandrine",
+    "Phase transition of the largest eigenvalue for nonnull complex sample covariance matrices",
+    2005,
+    "Annals of Probability 33",
+)
+BENAYCH_2011 = Source(
+    "benaych2011",
+    "Benaych-Georges, Florent and Nadakuditi, Raj Rao",
+    "The eigenvalues and eigenvectors of finite, low rank perturbations of large random matrices",
+    2011,
+    "Advances in Mathematics 227",
+)
 BELINSCHI_2007 = Source(
     "belinschi2007",
     "Belinschi, Serban T. and Bercovici, Hari",
@@ -137,6 +151,28 @@ SILVERSTEIN_1995 = Source(
     "Analysis of the limiting spectral distribution of large dimensional random matrices",
     1995,
     "Journal of Multivariate Analysis 54(2)",
+)
+MOREAU_1965 = Source(
+    "moreau1965",
+    "Moreau, Jean-Jacques",
+    "Proximit{\\'e} et dualit{\\'e} dans un espace hilbertien",
+    1965,
+    "Bulletin de la Soci{\\'e}t{\\'e} math{\\'e}matique de France 93",
+)
+LOUREIRO_2021 = Source(
+    "loureiro2021",
+    "Loureiro, Bruno and Gerbelot, C{\\'e}dric and Cui, Hugo and Goldt, Sebastian and "
+    "Krzakala, Florent and M{\\'e}zard, Marc and Zdeborov{\\'a}, Lenka",
+    "Learning curves of generic features maps for realistic datasets with a teacher-student model",
+    2021,
+    "arXiv:2102.08127",
+)
+CLARTE_2023 = Source(
+    "clarte2023",
+    "Clart{\\'e}, Lucas and Loureiro, Bruno and Krzakala, Florent and Zdeborov{\\'a}, Lenka",
+    "Theoretical characterization of uncertainty in high-dimensional linear classification",
+    2023,
+    "arXiv:2202.03295",
 )
 
 

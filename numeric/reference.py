@@ -24,11 +24,11 @@ from derive.coupled import (
 )
 from derive.errors import NotConvergedError, RangeError
 from derive.exact import exact_number
+from derive.path_solution import solve_along_path
 from derive.program import Declaration, Program
 from derive.program import program as freeze
 from derive.system import System
 from numeric.controls import ungroup
-from numeric.reference_path import solve_along_path
 
 _MAX_STEPS = 2000
 _CODE: dict[str, CodeType] = {}

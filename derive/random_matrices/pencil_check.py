@@ -16,6 +16,7 @@ from sympy import Basic, Expr, Integer, Rational, Symbol
 
 from derive.errors import DeriveError, InternalError, NotSupportedError
 from derive.pencil import Pencil, Port
+from derive.random_matrices.finite_rank import Spike, Vector
 from derive.random_matrices.matrix_blocks import Blocks, Part
 from derive.random_matrices.matrix_letters import Covariance, Flip, Letter, Wigner
 from derive.random_matrices.matrix_nodes import Eye, Formula, Inverse, Product, Sum, Zero
@@ -35,6 +36,7 @@ class Draw:
     sizes: Sizes
     scalars: dict[Basic, Rational] = field(default_factory=dict)
     values: dict[Formula, fmpq_mat] = field(default_factory=dict)
+    vectors: dict[Vector, fmpq_mat] = field(default_factory=dict)
 
     def size(self, dim: Expr) -> int:
         """Return the size of a dimension."""
@@ -96,6 +98,8 @@ class Draw:
 
     def _letter(self, letter: Letter) -> fmpq_mat:
         rows, cols = (self.size(k) for k in letter.shape)
+        if isinstance(letter, Spike):
+            return self.direction(letter.left) * self.direction(letter.right).transpose()
         entries = [[self._entry() for _ in range(cols)] for _ in range(rows)]
         if isinstance(letter, Wigner):
             entries = [[entries[min(i, j)][max(i, j)] for j in range(cols)] for i in range(rows)]
@@ -104,6 +108,13 @@ class Draw:
                 [x if i == j else fmpq(0) for j, x in enumerate(r)] for i, r in enumerate(entries)
             ]
         return from_rows(entries, rows, cols)
+
+    def direction(self, vector: Vector) -> fmpq_mat:
+        """Return a vector as a column."""
+        if vector not in self.vectors:
+            rows = self.size(vector.dim)
+            self.vectors[vector] = from_rows([[self._entry()] for _ in range(rows)], rows, 1)
+        return self.vectors[vector]
 
     def _entry(self) -> fmpq:
         return fmpq(

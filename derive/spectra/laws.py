@@ -15,6 +15,7 @@ from sympy import Expr, Integer, Rational, Symbol, binomial, sqrt
 from derive.constant import Constant
 from derive.errors import NotSupportedError, RangeError, ShapeError
 from derive.exact import exact_number
+from derive.random_gain import MixedLayer
 from derive.random_matrices.scalars import scalar
 from derive.random_matrices.spectral_measure import Atoms, SpectralMeasure
 from derive.random_matrices.spectral_measure import MarchenkoPastur as MarchenkoPasturMeasure
@@ -408,6 +409,9 @@ def deep_features_covariance(model: DeepFeatures, gamma: Sequence[object]) -> La
     law: Law = discrete([a for a, _ in atoms], [w for _, w in atoms])
     below = chain.base.width.xreplace(known)
     for layer in chain.layers:
+        if isinstance(layer, MixedLayer):
+            found = "a layer with random gains is no affine image of a Gram matrix"
+            raise NotSupportedError("law of a feature covariance", found, "use equal gains")
         width = layer.width.xreplace(known)
         law = Affine(gram(law, width / below), known[layer.a], layer.b.xreplace(known))
         below = width

@@ -16,6 +16,7 @@ from sympy import Basic, Expr, Symbol
 from derive.dyson import DysonEquations
 from derive.errors import NotSupportedError, RangeError, UnknownNameError
 from derive.matrices import NormalisedTrace
+from derive.random_matrices.finite_rank import Spike, Vector
 from derive.random_matrices.matrix_blocks import Blocks, Part
 from derive.random_matrices.matrix_letters import Covariance, Flip, Gaussian, Letter, Wigner
 from derive.random_matrices.matrix_nodes import Eye, Formula, Inverse, Product, Sum, Zero
@@ -65,6 +66,7 @@ class Drawing:
     point: Mapping[str, float]
     values: dict[Formula, Array] = field(default_factory=dict)
     bases: dict[Any, Array | None] = field(default_factory=dict)
+    vectors: dict[Vector, Array] = field(default_factory=dict)
 
     def scalar(self, expr: Basic) -> Any:
         """Return the value of a scalar."""
@@ -139,6 +141,8 @@ class Drawing:
         shape = self.size(letter.shape[0]), self.size(letter.shape[1])
         if isinstance(letter, Covariance):
             return self._covariance(letter, shape[0])
+        if isinstance(letter, Spike):
+            return np.outer(self.direction(letter.left), self.direction(letter.right))
         if not isinstance(letter, (Gaussian, Wigner)):
             raise NotSupportedError(f"sample of {letter}", "unknown letter", "use gaussian(...)")
         entries = self.rng.standard_normal(shape)
@@ -147,6 +151,17 @@ class Drawing:
         if isinstance(letter, Wigner):
             entries = (entries + entries.conj().T) / np.sqrt(2)
         return entries * np.sqrt(self.scalar(letter.variance))
+
+    def direction(self, vector: Vector) -> Array:
+        """Return a vector u, shape (N,): M^(1/2) e/sqrt(N) for its moment M, e of random signs.
+
+        Accuracy: u^T f u is its limit up to fluctuations of order 1/sqrt(N).
+        """
+        if vector not in self.vectors:
+            size = self.size(vector.dim)
+            signs = self.rng.choice([-1.0, 1.0], size) / np.sqrt(size)
+            self.vectors[vector] = _square_root(self.matrix(vector.moment)) @ signs
+        return self.vectors[vector]
 
     def _covariance(self, letter: Covariance, size: int) -> Array:
         """Eigenvalues of the measure; the first group of a dimension is diagonal, others Haar."""
@@ -164,6 +179,15 @@ class Drawing:
     def _haar(self, size: int) -> Array:
         q, r = np.linalg.qr(self.rng.standard_normal((size, size)))
         return np.asarray(q * np.sign(np.diag(r)))
+
+
+def _square_root(moment: Array) -> Array:
+    """Return the root of a positive matrix; diagonal ones stay diagonal."""
+    diagonal = np.diag(moment)
+    if np.array_equal(moment, np.diag(diagonal)):
+        return np.diag(np.sqrt(diagonal))
+    values, vectors = np.linalg.eigh(moment)
+    return np.asarray((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T)
 
 
 def eigenvalues(measure: SpectralMeasure, size: int, drawing: Drawing) -> Array:
