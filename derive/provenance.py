@@ -175,6 +175,44 @@ CLARTE_2023 = Source(
     "arXiv:2202.03295",
 )
 
+LLR_2024 = Source(
+    "zhang2024",
+    "Zhang, Yaoyu and Zhang, Leyang and Zhang, Zhongwang and Bai, Zhiwei",
+    "Local Linear Recovery Guarantee of Deep Neural Networks at Overparameterization",
+    2024,
+    "arXiv:2406.18035; Journal of Machine Learning Research 26(69), 2025",
+)
+RANK_2022 = Source(
+    "zhang2022",
+    "Zhang, Yaoyu and Zhang, Zhongwang and Zhang, Leyang and Bai, Zhiwei and Luo, Tao and "
+    "Xu, Zhi-Qin John",
+    "Linear Stability Hypothesis and Rank Stratification for Nonlinear Models",
+    2022,
+    "arXiv:2211.11623",
+)
+EMBEDDING_2021 = Source(
+    "zhang2021",
+    "Zhang, Yaoyu and Zhang, Zhongwang and Luo, Tao and Xu, Zhi-Qin John",
+    "Embedding Principle of Loss Landscape of Deep Neural Networks",
+    2021,
+    "arXiv:2105.14573",
+)
+AX_1971 = Source(
+    "ax1971",
+    "Ax, James",
+    "On Schanuel's conjectures",
+    1971,
+    "Annals of Mathematics 93(2)",
+    "theorem 3",
+)
+ALEXANDER_1995 = Source(
+    "alexander1995",
+    "Alexander, James and Hirschowitz, Andr{\\'e}",
+    "Polynomial interpolation in several variables",
+    1995,
+    "Journal of Algebraic Geometry 4(2)",
+)
+
 
 def cite(sources: Iterable[Source]) -> str:
     """Return the BibTeX entries of the works in ``sources``, each once, sorted by key.

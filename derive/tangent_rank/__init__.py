@@ -1,0 +1,1 @@
+"""Inner rooms of ``derive.model_rank``: tapes, rings, exponentials, dependencies, balls."""
