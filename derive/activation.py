@@ -11,16 +11,17 @@ kappa_*^2 = E s^2 - kappa_0^2 - r kappa_1^2, all at variance r.
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from sympy import Expr, Integer, Symbol, diff, expand, latex, sympify
+from sympy import Expr, Integer, Symbol, diff, expand, latex
 
 from derive.errors import (
+    DeriveError,
     NotConvergedError,
     NotIntegrableError,
     NotSupportedError,
     ParseError,
     RangeError,
 )
-from derive.exact import Number, exact_number
+from derive.exact import Number, exact_number, scalar_expression
 from derive.gaussian import expect
 from derive.hermite import hermite_coefficient, parity
 from derive.kernels import Kernel, kernel
@@ -44,6 +45,7 @@ class Activation:
         ParseError: unreadable text, no variable, more than one variable.
         UnknownNameError: a function or symbol that the grammar does not know.
         NotSupportedError: a constant.
+        RangeError: a function that is not real.
         NotIntegrableError: the square has no mean under the normal law of variance one.
 
     Example:
@@ -65,7 +67,8 @@ class Activation:
             read = read_expression(expr, parameters=tuple(p.name for p in parameters))
             read = read.xreplace({Symbol(p.name): p for p in parameters})
         else:
-            read = _one_variable(sympify(expr, strict=True), parameters)
+            given = scalar_expression(expr, f"activation {expr}")
+            read = _one_variable(given, parameters)
         if z not in read.free_symbols:
             raise NotSupportedError(
                 f"activation {expr}", "it is constant", "give a function that depends on z"
@@ -74,7 +77,19 @@ class Activation:
         object.__setattr__(self, "name", name or str(expr))
         object.__setattr__(self, "parameters", parameters)
         if not parameters:
+            self._refuse_complex()
             self._refuse_without_second_moment()
+
+    def _refuse_complex(self) -> None:
+        """Refuse what is not real; a square such as that of sqrt(z) may hide it."""
+        if self.expr.is_extended_real:
+            return
+        try:
+            self.mean().ball(3)
+        except RangeError as error:
+            raise RangeError(f"activation {self.name}", error.found, error.remedy) from error
+        except DeriveError:
+            return  # the second moment says what is wrong
 
     def _refuse_without_second_moment(self) -> None:
         try:

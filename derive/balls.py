@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from flint import acb, arb, fmpq, fmpz
 from mpmath import mp, mpf
-from sympy import Expr, sympify
+from sympy import Expr, Function, sympify
 
 from derive.enclosing.ball_program import Evaluation, working_precision
 from derive.errors import NotConvergedError, ParseError, RangeError
@@ -265,6 +265,6 @@ def enclose(expr: Any, digits: int = 15) -> Ball:
     if digits < 1:
         raise RangeError(f"digits = {digits}", "out of range", "give digits >= 1")
     expression: Expr = sympify(expr, strict=True)
-    if expression.is_zero:
+    if expression == 0 or (not expression.has(Function) and expression.is_zero):
         return Ball(Fraction(0))
     return refine(lambda evaluation: evaluation.complex(expression), digits, f"{expression}")

@@ -8,9 +8,10 @@ import math
 from fractions import Fraction
 from typing import Any
 
-from sympy import Expr, Rational, nan, sympify
+from sympy import Derivative, Expr, Rational, SympifyError, nan, sympify
+from sympy.concrete.expr_with_limits import ExprWithLimits
 
-from derive.errors import RangeError
+from derive.errors import NotSupportedError, ParseError, RangeError
 
 Number = Expr | Fraction | int | float | str
 
@@ -45,4 +46,36 @@ def exact_number(value: object) -> Expr:
     expr: Any = sympify(value, strict=True)
     if expr.is_finite is False or expr.has(nan):
         raise RangeError(f"number {expr}", "not finite", "give a finite number")
+    return expr
+
+
+def scalar_expression(value: object, asked: str) -> Expr:
+    """Return a function or a number as a scalar SymPy expression.
+
+    Args:
+        value: an expression, a number, or an object with a ``_sympy_`` method; never text.
+        asked: what it was given for; the error begins with it.
+
+    Raises:
+        ParseError: if it is no expression: text, None, a condition, a matrix, a tuple.
+        NotSupportedError: if it holds an integral, a sum or a derivative that was not carried out.
+
+    Example:
+        >>> scalar_expression(2, "a mean")
+        2
+    """
+    try:
+        expr: Any = sympify(value, strict=True)
+    except SympifyError as error:
+        raise ParseError(
+            asked, f"{value!r} is not an expression", "read text with derive.reader.read_expression"
+        ) from error
+    if not isinstance(expr, Expr) or getattr(expr, "is_Matrix", False):
+        raise ParseError(
+            asked, f"{expr} is a {type(expr).__name__}, not a scalar", "give a scalar expression"
+        )
+    for node in expr.atoms(Derivative, ExprWithLimits):
+        raise NotSupportedError(
+            asked, f"{node} was not carried out", "carry it out with .doit(), or write it out"
+        )
     return expr

@@ -18,21 +18,24 @@ from sympy import (
     Float,
     I,
     Integer,
+    Mod,
     Rational,
     S,
     Symbol,
-    SympifyError,
+    ceiling,
     exp,
     expand,
+    floor,
+    frac,
     nan,
     oo,
     pi,
     sqrt,
-    sympify,
     zoo,
 )
 
-from derive.errors import NoRuleError, ParseError, RangeError
+from derive.errors import NoRuleError, RangeError
+from derive.exact import scalar_expression
 from derive.expectation import Expectation
 from derive.expectation import kind as kind_of
 from derive.normal.gaussian_moments import (
@@ -48,6 +51,7 @@ from derive.normal.gaussian_terms import Form, normal_form
 from derive.normal.gaussian_tidy import assemble
 from derive.normal.intervals import decided_sign
 from derive.normal.parity import parity, polynomially_bounded
+from derive.normal.poles import refuse_poles
 from derive.provenance import OWEN_1956, STEIN_1981, THIS, Source
 from derive.rewrite import Log, Step, size
 from derive.symbols import z
@@ -138,6 +142,8 @@ def _held(f: Expr, m: Expr, r: Expr, x: Symbol, error: NoRuleError) -> Value:
     """Return the unevaluated expectation, or zero by symmetry."""
     if f.has(DiracDelta):
         raise error
+    refuse_poles(f, x)
+    _refuse_endless_jumps(f, x)
     if m == 0 and parity(f, x) == "odd" and polynomially_bounded(f, x):
         log = Log((Step("parity: the integrand is odd, the law even", "0"),))
         return Value(S.Zero, Kind.CLOSED_FORM, "zero: the integrand is odd", log)
@@ -145,6 +151,16 @@ def _held(f: Expr, m: Expr, r: Expr, x: Symbol, error: NoRuleError) -> Value:
     return Value(
         held, _kind(held), error.found, Log((Step("keep the mean unevaluated", str(held)),))
     )
+
+
+def _refuse_endless_jumps(f: Expr, x: Symbol) -> None:
+    for node in sorted(f.atoms(floor, ceiling, frac, Mod), key=str):
+        if x in node.free_symbols:
+            raise NoRuleError(
+                f"the Gaussian mean of {f}",
+                f"no rule for {node}, which jumps without end",
+                "write the jumps that matter as a Piecewise or as a sum of Heaviside steps",
+            )
 
 
 def _kind(expr: Expr) -> Kind:
@@ -233,14 +249,7 @@ def checked_input(
 
 def _exact(value: Any) -> Expr:
     """Return a SymPy expression with decimals read as written, so that 0.1 is one tenth."""
-    try:
-        expr = sympify(value, strict=True)
-    except SympifyError as error:
-        raise ParseError(
-            f"the Gaussian mean of {value!r}",
-            "not an expression",
-            "read text with derive.reader.read_expression",
-        ) from error
+    expr = scalar_expression(value, f"the Gaussian mean of {value!r}")
     if expr.has(nan, oo, -oo, zoo):
         raise RangeError(f"the Gaussian mean of {expr}", "not finite", "give finite numbers")
     decimals = {number: Rational(repr(float(number))) for number in expr.atoms(Float)}

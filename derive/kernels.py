@@ -13,14 +13,14 @@ from functools import cached_property, partial
 from typing import Any
 
 from flint import acb
-from sympy import DiracDelta, Expr, Symbol, diff, sympify
+from sympy import DiracDelta, Expr, Symbol, diff
 
 from derive.balls import Ball, enclose, refine
 from derive.dual import dual, dual_derivative
 from derive.enclosing.ball_program import Evaluation, compile_ball
 from derive.enclosing.certified import CertifiedNumber
 from derive.errors import NoRuleError, NotConvergedError, NotSupportedError, RangeError
-from derive.exact import Number, exact_number
+from derive.exact import Number, exact_number, scalar_expression
 from derive.pairs.kernel_series import KernelSeries, kernel_series
 from derive.rewrite import Log
 from derive.symbols import rho as correlation
@@ -220,6 +220,10 @@ def _unchanged(expr: Expr, rho: Any, evaluation: Evaluation) -> acb:
     return compile_ball(expr, correlation, evaluation)(evaluation.complex(rho), False)
 
 
+def _function(activation: Any) -> Expr:
+    return scalar_expression(getattr(activation, "expr", activation), f"a kernel of {activation}")
+
+
 def kernel(
     activation: Any,
     other: Any = None,
@@ -247,8 +251,8 @@ def kernel(
         >>> kernel(tanh(z)).kind.value, kernel(tanh(z)).value.accuracy <= 1e-12
         ('certified digits (ball with a bounded tail)', True)
     """
-    first = sympify(getattr(activation, "expr", activation), strict=True)
-    second = first if other is None else sympify(getattr(other, "expr", other), strict=True)
+    first = _function(activation)
+    second = first if other is None else _function(other)
     a, b = (exact_number(v) for v in variances)
     for value in (a, b):
         if value.is_negative:

@@ -26,8 +26,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from flint import acb, arb, ctx, fmpq
+from flint import acb, arb, ctx, fmpq, fmpz_poly
 from sympy import Basic, Expr, Float, Or, Rational, S, Symbol, true
+from sympy.polys.rootoftools import ComplexRootOf
 
 from derive.enclosing.ball_operations import NAN, Rule, conditions, functions, power
 from derive.errors import NotClosedError, NotSupportedError
@@ -137,7 +138,18 @@ def _atom(node: Basic, evaluation: Evaluation) -> acb:
         return acb(arb(fmpq(int(node.p), int(node.q))))
     if isinstance(node, Float):
         return _atom(Rational(node), evaluation)
+    if isinstance(node, ComplexRootOf):
+        return _root(node)
     return _CONSTANTS[node]()
+
+
+def _root(node: Any) -> acb:
+    """Return a real root of a polynomial; SymPy counts them from the left, before complex ones."""
+    if not node.is_real:
+        raise NotSupportedError(f"a rigorous number of {node}", "not real", "use a real root")
+    coefficients = [int(c) for c in reversed(node.poly.all_coeffs())]
+    found = [root for root, _ in fmpz_poly(coefficients).complex_roots() if root.imag.is_zero()]
+    return acb(sorted(found, key=lambda root: float(root.real.mid()))[node.index])
 
 
 _CONSTANTS: dict[Basic, Callable[[], acb]] = {
@@ -178,7 +190,9 @@ class _Compiler:
                 "a rigorous number", f"the symbol {node} has no value", f"substitute {node}"
             )
         if not varies and (
-            hasattr(node, "_ball") or isinstance(node, Rational | Float) or node in _CONSTANTS
+            hasattr(node, "_ball")
+            or isinstance(node, Rational | Float | ComplexRootOf)
+            or node in _CONSTANTS
         ):
             return _Operation(node, None, (), False)
         rule, arguments = _rule(node)

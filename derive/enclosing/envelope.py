@@ -155,6 +155,8 @@ class _Rules:
         argument = f.args[0]
         if name == "erfc":
             return self._erfc(argument)
+        if name == "erfi" and _is_real(argument):
+            return self.upper(exp(argument**2))  # Dawson's function is below sqrt(pi)/2
         if name in _BOUNDED and _is_real(argument):
             return Envelope(arb(_BOUNDED[name]))
         if name in ("Abs", "asinh"):

@@ -122,6 +122,9 @@ class _Leading:
             return _FLAT
         if name == "erfc" and self._grows(f.args[0]):
             return self._erfc(f.args[0])
+        if name == "erfi" and f.args[0].is_polynomial(self.t) and self._grows(f.args[0]):
+            rate, inner = self._exponential(f.args[0] ** 2), self.rate(f.args[0])
+            return rate and inner and (rate[0], rate[1], rate[2] - inner[2])
         if name == "log":
             inner = self.rate(f.args[0])
             if inner is None or inner == _FLAT:
@@ -285,7 +288,10 @@ def _order(expr: Expr, z: Symbol, root: Expr, evaluation: Evaluation) -> Expr | 
 def _multiplicity(base: Any, z: Symbol, root: Expr, evaluation: Evaluation) -> int | None:
     """Return how many derivatives of a factor vanish at a root, each proved symbolically."""
     for order in range(_LARGEST_ORDER):
-        at_root = base.subs(z, root)
+        try:
+            at_root = base.subs(z, root)
+        except ValueError:  # such as Max(0, zoo)
+            return None
         if at_root in (S.NaN, S.ComplexInfinity) or not at_root.is_finite:
             return None
         if at_root.is_zero is not True:

@@ -30,11 +30,13 @@ from sympy import (
     erfinv,
     exp,
     false,
+    fraction,
     log,
     sign,
     sinh,
     sqrt,
     tanh,
+    together,
     true,
 )
 from sympy.core.relational import Relational
@@ -221,6 +223,9 @@ def real_roots(g: Any, z: Symbol) -> tuple[Expr, ...] | None:
         return real_roots(g.args[0], z)
     if isinstance(g, log):
         return real_roots(g.args[0] - 1, z)
+    if g.is_Add and g.is_rational_function(z) and not g.is_polynomial(z):
+        halves = [real_roots(part, z) for part in fraction(together(g))]
+        return None if None in halves else tuple(r for half in halves if half for r in half)
     found = _polynomial_roots(g, z)
     return _shifted_roots(g, z) if found is None else found
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sympy import (
+    ITE,
     Abs,
     Add,
     And,
@@ -27,6 +28,7 @@ from sympy import (
     Pow,
     S,
     Symbol,
+    Xor,
     asinh,
     atan,
     cosh,
@@ -34,11 +36,13 @@ from sympy import (
     erfc,
     exp,
     false,
+    fraction,
     log,
     sign,
     sinh,
     sqrt,
     tanh,
+    together,
     true,
 )
 from sympy.core.relational import Eq, Ge, Gt, Le, Lt, Ne, Relational
@@ -165,6 +169,8 @@ def _truth(condition: Basic, cell: Interval, x: Symbol) -> list[tuple[Interval, 
             for item in _meet_signs(interval, smooth, cell, x)
         ]
         return [(part, _holds(condition, s)) for part, s in parts]
+    if isinstance(condition, Xor | ITE):
+        return _truth(condition.to_nnf(), cell, x)
     raise RangeError(
         "the intervals of a Piecewise", f"the condition {condition} is not an inequality", "use <"
     )
@@ -241,6 +247,8 @@ def real_zeros(g: Expr, x: Symbol) -> list[Expr]:
         return real_zeros(g.base, x)
     if isinstance(g, ODD_MONOTONE):
         return real_zeros(g.args[0], x)
+    if isinstance(g, Add) and g.is_rational_function(x):
+        return [point for part in fraction(together(g)) for point in real_zeros(part, x)]
     found = _shifted_zeros(g, x) if isinstance(g, Add) else None
     if found is None:
         raise NoRuleError(

@@ -23,6 +23,7 @@ from sympy import (
     Rational,
     S,
     Symbol,
+    cancel,
     cos,
     cosh,
     erf,
@@ -30,13 +31,15 @@ from sympy import (
     exp,
     expand,
     log,
+    sift,
     sin,
     sinh,
 )
 
-from derive.errors import NoRuleError, NotIntegrableError, NotSupportedError
+from derive.errors import NoRuleError, NotSupportedError
 from derive.normal.branches import KINKS, branches, has_kinks, real_zeros
 from derive.normal.intervals import LINE, Interval, decided_sign, order
+from derive.normal.poles import is_denominator
 
 CLASS = (
     "supported are products, sums and integer powers of polynomials, exp(quadratic), erf, erfc, "
@@ -189,7 +192,6 @@ def normal_form(expr: Expr, x: Symbol) -> Form:
     Raises:
         NoRuleError: naming the term outside the class, and the nearest supported form.
         RangeError: if breakpoints cannot be ordered.
-        NotIntegrableError: at a pole on the real line.
 
     Example:
         >>> from sympy import Max
@@ -237,10 +239,25 @@ def _power(expr: Pow, x: Symbol) -> Form:
 def _product(expr: Mul, x: Symbol) -> Form:
     if expr.has(DiracDelta):
         return _delta_product(expr, x)
+    if any(is_denominator(arg, x) for arg in expr.args):
+        return _quotient(expr, x)
     result, *rest = (_form(arg, x) for arg in expr.args)
     for form in rest:
         result = result.times(form)
     return result
+
+
+def _quotient(expr: Mul, x: Symbol) -> Form:
+    """Return the form of a quotient whose denominator cancels on every branch."""
+    if has_kinks(expr, x):
+        parts = [_form(smooth, x).on(cell) for cell, smooth in branches(expr, x)]
+        return Form({}, {}).plus(*parts)
+    rational, others = sift(expr.args, lambda arg: bool(arg.is_rational_function(x)), binary=True)
+    whole = cancel(Mul(*rational))
+    if not whole.is_polynomial(x):
+        denominator = next(arg for arg in expr.args if is_denominator(arg, x))
+        raise _no_rule(denominator, _hint(denominator))
+    return _form(whole, x).times(_form(Mul(*others), x))
 
 
 def _delta_product(expr: Mul, x: Symbol) -> Form:
@@ -335,11 +352,6 @@ def _general_power(expr: Pow, x: Symbol) -> Form:
         return _exponential(log(base) * power, expr, x)
     if isinstance(base, exp) and x not in power.free_symbols:
         return _exponential(base.args[0] * power, expr, x)
-    if base.is_polynomial(x) and x not in power.free_symbols and decided_sign(1 + power) in (-1, 0):
-        for place in real_zeros(base, x):
-            raise NotIntegrableError(
-                f"the Gaussian mean of {expr}", f"a pole at {x} = {place}", "remove the pole"
-            )
     raise _no_rule(expr, _hint(expr))
 
 

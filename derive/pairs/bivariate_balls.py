@@ -7,6 +7,7 @@ tails keep their relative digits. Sources: [owen1956], [price1958].
 """
 
 from collections.abc import Callable
+from functools import partial
 from math import cos, log, sin
 from typing import Any
 
@@ -15,6 +16,8 @@ from mpmath import mp
 from sympy import Expr, Float
 
 from derive.errors import NotConvergedError
+
+_SPARE_BITS = (128, 1024)
 from derive.pairs.wedges import corner, owens_small
 
 _GUARD = 24
@@ -23,19 +26,33 @@ _GUARD = 24
 def digits(arguments: tuple[Any, ...], prec: int, ball: Callable[..., arb]) -> Expr | None:
     """Return ``prec`` correct bits of a function at real numbers; None if they are not numbers.
 
-    Accuracy: relative ``2**-prec`` at the arguments rounded to ``prec + 16`` bits.
+    Accuracy: relative ``2**-prec`` at the arguments rounded to ``prec + 128`` bits, to 1024 where
+        that cannot tell a correlation from ±1.
     """
-    points = []
-    for x in arguments:
-        number = x._to_mpmath(prec + 16, allow_ints=False)
-        if not isinstance(number, mp.mpf) or not mp.isfinite(number):
+    for spare in _SPARE_BITS:
+        points = [_point(x, prec + spare) for x in arguments]
+        known = [x for x in points if x is not None]
+        if len(known) < len(points):
             return None
-        sign, man, exponent, _ = number._mpf_
-        points.append(arb((-man if sign else man, exponent)))
-    found = refine(lambda: ball(*points), prec)
-    man, exponent = found.mid().man_exp()
-    with mp.workprec(prec):
-        return Float._new(mp.mpf((int(man), int(exponent)))._mpf_, prec)
+        try:
+            found = refine(partial(ball, *known), prec)
+        except NotConvergedError:
+            if spare == _SPARE_BITS[-1]:
+                raise
+            continue
+        man, exponent = found.mid().man_exp()
+        with mp.workprec(prec):
+            return Float._new(mp.mpf((int(man), int(exponent)))._mpf_, prec)
+    return None
+
+
+def _point(x: Any, bits: int) -> arb | None:
+    """Return a real number rounded to so many bits; None if it is not one."""
+    number = x._to_mpmath(bits, allow_ints=False)
+    if not isinstance(number, mp.mpf) or not mp.isfinite(number):
+        return None
+    sign, man, exponent, _ = number._mpf_
+    return arb((-man if sign else man, exponent))
 
 
 def refine(ball: Callable[[], arb], bits: int, limit: int = 1 << 16) -> arb:

@@ -94,6 +94,7 @@ def tilt(law: Normals, s: Term, t: Term) -> Tilted:
     """Return the law tilted by the modes of two terms.
 
     Raises:
+        NoRuleError: if a mode grows too fast on an interval with two ends.
         NotIntegrableError: if the product of the modes has no mean at some |rho| <= 1.
     """
     (m1, m2), (v1, v2) = law.means, tuple(scale**2 for scale in law.scales)
@@ -119,12 +120,21 @@ def _check_integrable(first: Expr, second: Expr, s: Term, t: Term) -> None:
     bound = 1 - 2 * first - 2 * second
     both = (first, second) if decided_sign(first) == 1 and decided_sign(second) == 1 else ()
     limits = [1 - 2 * first, 1 - 2 * second, *([bound] if both else [])]
-    if any(decided_sign(limit) in (-1, 0) for limit in limits):
-        raise NotIntegrableError(
-            "a kernel over two normals",
-            f"exp({s.mode.quadratic}*z**2) times exp({t.mode.quadratic}*z**2) has no mean",
-            "keep 2*(coefficient*variance), summed over both, below 1",
+    if not any(decided_sign(limit) in (-1, 0) for limit in limits):
+        return
+    growing = [f for f, b in ((s, first), (t, second)) if decided_sign(b) == 1]
+    product = f"exp({s.mode.quadratic}*z**2) times exp({t.mode.quadratic}*z**2)"
+    if any(f.bounded for f in growing):
+        raise NoRuleError(
+            "a closed form of a kernel",
+            f"no rule for {product} on a bounded interval",
+            "supported are exponents below half the inverse variance",
         )
+    raise NotIntegrableError(
+        "a kernel over two normals",
+        f"{product} has no mean",
+        "keep 2*(coefficient*variance), summed over both, below 1",
+    )
 
 
 def pair_mean(law: Normals, s: Term, t: Term) -> Combination:

@@ -34,16 +34,22 @@ class Cut:
 
 @dataclass(frozen=True)
 class Term:
-    """A polynomial (lowest degree first) times a mode without error functions, on some events."""
+    """A polynomial (lowest degree first) times a mode without error functions, on some events.
+
+    ``bounded`` says that the events came from intervals with two ends, so that growth is harmless
+    for the sum of such terms, if not for each.
+    """
 
     mode: Mode
     cuts: tuple[Cut, ...]
     poly: Coefficients
+    bounded: bool = False
 
 
 def terms_of(form: Form, side: int) -> tuple[Term, ...]:
     """Return the terms of a form without point masses; equal modes on equal events are joined."""
     found: dict[tuple[Mode, tuple[Cut, ...]], list[Expr]] = {}
+    unbounded = {replace(mode, bells=()) for cell, mode in form.terms if not cell.is_bounded()}
     for (cell, mode), poly in form.terms.items():
         plain = replace(mode, bells=())
         for weight, cuts in _products(_half_lines(cell, plain, side), _bells(mode, side)):
@@ -52,7 +58,11 @@ def terms_of(form: Form, side: int) -> tuple[Term, ...]:
             for n, coefficient in enumerate(poly):
                 row[n] += weight * coefficient
     tidy = {key: tuple(expand(c) for c in row) for key, row in found.items()}
-    return tuple(Term(*key, poly) for key, poly in tidy.items() if any(c != 0 for c in poly))
+    return tuple(
+        Term(*key, poly, bounded=key[0] not in unbounded)
+        for key, poly in tidy.items()
+        if any(c != 0 for c in poly)
+    )
 
 
 def _products(first: list[Choice], second: list[Choice]) -> list[Choice]:

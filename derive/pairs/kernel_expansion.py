@@ -17,8 +17,10 @@ from sympy import Expr, Symbol, sqrt, sympify
 
 from derive.balls import Ball
 from derive.enclosing.ball_program import Evaluation, working_precision
+from derive.enclosing.growth import refuse_divergent
 from derive.enclosing.kinks import Piece, pieces
-from derive.errors import NotIntegrableError, RangeError
+from derive.enclosing.normal_law import NormalLaw
+from derive.errors import NotIntegrableError, NotSupportedError, RangeError
 from derive.exact import exact_number
 from derive.normal.hermite_balls import hermite_balls
 from derive.normal.parity import parity
@@ -138,7 +140,8 @@ def second_moment(parts: tuple[Piece, ...], variable: Symbol, bits: int) -> arb:
     """Return E f^2 with a relative radius of about ``2**-bits``.
 
     Raises:
-        NotIntegrableError: if its bound does not exist.
+        NotIntegrableError: if it is proved not to exist.
+        NotSupportedError: if no bound of its growth is good enough.
         RangeError: if it cannot be told from zero.
     """
     squares = tuple(Piece(p.low, p.high, p.expr**2) for p in parts)
@@ -156,9 +159,24 @@ def second_moment(parts: tuple[Piece, ...], variable: Symbol, bits: int) -> arb:
         size = max(0.0, -float(found.log().mid()) / math.log(2))
         return hermite_balls(squares, variable, 0, math.ceil(size) + bits + 8)[0]
     except NotIntegrableError as error:
-        raise NotIntegrableError(
-            f"a kernel of {parts[0].expr}", f"no second moment ({error.found})", error.remedy
+        _refuse_infinite(squares, variable)
+        raise NotSupportedError(
+            f"a kernel of {parts[0].expr}", f"its growth is unknown: {error.found}", error.remedy
         ) from error
+
+
+def _refuse_infinite(squares: tuple[Piece, ...], variable: Symbol) -> None:
+    """Raise if the mean of the square is proved not to exist."""
+    with working_precision(_PRECISION):
+        law = NormalLaw(arb(0), arb(1), _PRECISION)
+        try:
+            refuse_divergent(squares, variable, law, Evaluation(_PRECISION))
+        except NotIntegrableError as error:
+            raise NotIntegrableError(
+                f"a kernel with the square {squares[0].expr}",
+                f"no second moment: {error.found}",
+                error.remedy,
+            ) from error
 
 
 def plain(f: Side, g: Side, order: int, goal: Fraction) -> Terms:

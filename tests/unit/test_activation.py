@@ -146,6 +146,7 @@ def test_names_do_not_make_activations_different():
         ("tanh(z", ParseError, "tanh"),
         ("exp(z**2/4)", NotIntegrableError, "not square-integrable"),
         ("1/z", NotIntegrableError, "a pole at z = 0"),
+        ("sqrt(1 + z)", RangeError, "not real"),
     ],
 )
 def test_what_is_no_activation_is_refused(text, error, message):
