@@ -28,6 +28,7 @@ from derive.block import Block, Line, fresh, magnitude, symbols_of
 from derive.errors import NotSupportedError, UnknownNameError
 from derive.printing.partials import Tangents, along, bound
 from derive.program import UNIT, Program
+from derive.random_matrices.stability import Stability
 from derive.rewrite import Log
 from derive.symbols import Quantity
 from derive.system import Equation
@@ -91,6 +92,7 @@ class CoupledProgram:
         constants: none; kept for the common interface of programs.
         log: log of the equations.
         assumptions: statements under which they hold.
+        stability: the test that proves a root to be the physical one, if there is one.
     """
 
     name: str
@@ -106,6 +108,7 @@ class CoupledProgram:
     constants: tuple[tuple[Symbol, Expr], ...] = ()
     log: Log = field(default=Log(), compare=False)
     assumptions: tuple[str, ...] = ()
+    stability: Stability | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def key(self) -> str:
@@ -202,6 +205,7 @@ def coupled_program(
         groups=dict(groups or {}),
         log=equations.log,
         assumptions=equations.assumptions,
+        stability=getattr(equations, "stability", None),
     )
 
 

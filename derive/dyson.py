@@ -35,6 +35,7 @@ from derive.random_matrices.matrix_order import unbalanced
 from derive.random_matrices.pencil_check import refuse_singular
 from derive.random_matrices.pencil_minimal import minimise
 from derive.random_matrices.scalars import scalar
+from derive.random_matrices.stability import Stability, stability
 from derive.rewrite import Log, Step
 from derive.symbols import Quantity
 from derive.system import Equation, System
@@ -57,6 +58,7 @@ class DysonEquations:
         declared: the outputs as they were declared, for the experiment.
         pencil: the minimal pencil that they come from.
         log: steps.
+        stability: the test that proves a root to be the limit.
     """
 
     unknowns: tuple[Quantity, ...]
@@ -69,6 +71,7 @@ class DysonEquations:
     declared: Mapping[str, Expr] = field(default_factory=dict, repr=False)
     pencil: Pencil | None = field(default=None, repr=False)
     log: Log = field(default=Log(), repr=False)
+    stability: Stability | None = field(default=None, repr=False)
 
     @property
     def controls(self) -> tuple[Quantity, ...]:
@@ -165,6 +168,7 @@ class DysonEquations:
             definitions=tuple((s, e.xreplace(new)) for s, e in self.definitions),
             outputs={name: e.xreplace(new) for name, e in self.outputs.items()},
             start=tuple(e.xreplace(new) for e in self.start),
+            stability=None if self.stability is None else self.stability.replaced(new),
         )
 
     def output(self, name: str) -> Expr:
@@ -319,12 +323,14 @@ class Reduced:
         core: its smallest coupled core.
         assumptions: statements under which the equations hold.
         log: steps.
+        stability: test of its roots.
     """
 
     pencil: Pencil
     core: Core
     assumptions: tuple[str, ...]
     log: Log
+    stability: Stability
 
 
 def reduced(built: Pencil) -> Reduced:
@@ -344,7 +350,8 @@ def reduced(built: Pencil) -> Reduced:
     model = AveragedPencil(small, tuple(sorted(wanted)))
     core = core_of(model)
     log = log.extend(steps).then(_equation_step(model)).extend(core.log)
-    return Reduced(small, core, (*_assumptions(model), *ridge), log)
+    test = stability(model, core.values, core.lines)
+    return Reduced(small, core, (*_assumptions(model), *ridge), log, test)
 
 
 def assembled(
@@ -368,6 +375,7 @@ def assembled(
         declared=declared,
         pencil=found.pencil,
         log=found.log,
+        stability=found.stability,
     )
 
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from flint import arb
 from numpy.typing import NDArray
 
+from derive.coupled import CoupledProgram
 from derive.errors import NotConvergedError, RangeError, UnknownNameError
 from derive.spikes import Outliers
 from numeric.compiled import Evaluator, compile
@@ -33,6 +35,8 @@ class Outlier:
         overlaps: squared overlap of its unit eigenvector with each vector of the spikes.
         gap: the interval off the bulk in which it lies.
         residual: condition at the place, divided by its slope.
+        proved: whether the equations of the bulk are proved to be on the physical branch there, by
+            the test of ``derive.random_matrices.stability``.
     """
 
     place: float
@@ -41,6 +45,7 @@ class Outlier:
     overlaps: Mapping[str, float]
     gap: tuple[float, float]
     residual: float
+    proved: bool
 
     def __repr__(self) -> str:
         shares = ", ".join(f"{name}: {v:.6g}" for name, v in self.overlaps.items())
@@ -193,7 +198,19 @@ class _Search:
         }
         error = float(solution.error[condition][0] / abs(slope)) + 4 * float(np.spacing(abs(place)))
         residual = float(solution[condition][0] / slope)
-        return Outlier(place, error, group, overlaps, gap, residual)
+        proved = self._proved(place, solution)
+        return Outlier(place, error, group, overlaps, gap, residual, proved)
+
+    def _proved(self, place: float, solution: Solution) -> bool:
+        """Whether the root is the limit; unknowns are taken in balls of their errors."""
+        program = self.ready.program
+        test = program.stability if isinstance(program, CoupledProgram) else None
+        values = {name: arb(value) for name, value in self.controls.items()}
+        values[self.name] = arb(place)
+        for name in solution.unknowns:
+            error = 2 * float(solution.error[name][0])
+            values[name] = arb(float(solution.unknowns[name][0]), error)
+        return test is not None and test.test_named(values).proved
 
 
 def _resolved(gap: tuple[float, float]) -> Array:

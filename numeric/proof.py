@@ -20,6 +20,7 @@ from derive.enclosing.ball_program import working_precision
 from derive.errors import UnknownNameError
 from derive.printing.ball_code import ball_source
 from derive.program import Program
+from derive.random_matrices.stability import Stability
 
 _LOG2_10 = math.log2(10)
 _GUARD_BITS = 40
@@ -195,11 +196,21 @@ class Engine:
     ) -> PointProof:
         results = [*x, *self._run["outputs"](*values, *x), *self._run["slopes"](*values, *x)]
         verdict, reason = self._verdict(self._run["conditions"](*values, *x))
+        if isinstance(self.program, CoupledProgram) and self.program.stability is not None:
+            verdict, reason = self._branch(self.program.stability, values, x)
         scale = max(abs(v.mid()) for v in x) if self._coupled else arb(0)
         sharp = min(_digits(v, scale) for v in results)
         return PointProof(
             verdict, reason, controls, dict(zip(self.names, results, strict=True)), sharp
         )
+
+    def _branch(self, test: Stability, values: list[arb], x: list[arb]) -> tuple[Verdict, str]:
+        """Decide whether the root of coupled equations is the limit of the matrices."""
+        names = (*self.inputs, *self.program.unknowns)
+        found = test.test_named(dict(zip(names, [*values, *x], strict=True)))
+        if found.proved:
+            return Verdict.PHYSICAL, ""
+        return Verdict.UNIQUE, f"continuation chose the branch; {found.reason}"
 
     def _verdict(self, conditions: Sequence[arb]) -> tuple[Verdict, str]:
         proof = getattr(self.program, "proof", None)
@@ -216,7 +227,9 @@ class Engine:
 def standing(program: AnyProgram) -> tuple[Verdict, str]:
     """Return what is proved by a unique root in a ball at which all conditions hold, and why."""
     if isinstance(program, CoupledProgram):
-        reason = "coupled equations have no conditions here; continuation chose the branch"
+        test = program.stability
+        obstacle = "there is no test of it here" if test is None else test.obstacle
+        reason = f"continuation chose the branch; {obstacle or 'it is tested at each point'}"
         return Verdict.UNIQUE, reason
     doubts = _doubts(program)
     if doubts:

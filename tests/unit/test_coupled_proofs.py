@@ -1,4 +1,4 @@
-"""Certificates and self-tests of coupled equations: a unique root, and what is not claimed."""
+"""Certificates of coupled equations: a unique root, its branch, and what is not claimed."""
 
 from dataclasses import replace
 
@@ -57,10 +57,17 @@ def test_the_marchenko_pastur_root_is_enclosed(wishart):
         m = -half + mp.sqrt(half**2 + 1 / (lam * c))
     assert holds(proof["m"], m)
     assert proof["m"].digits >= 30
-    assert proof.points[0].verdict == Verdict.UNIQUE
+    assert proof.points[0].verdict == Verdict.PHYSICAL
     assert proof.proved
+    assert proof.physical
+    assert proof.points[0].reason == ""
+
+
+def test_without_a_test_of_the_branch_only_uniqueness_is_claimed(wishart):
+    proof = certify(replace(wishart, stability=None), 20, **AT)
+    assert proof.points[0].verdict == Verdict.UNIQUE
     assert not proof.physical
-    assert "continuation chose the branch" in proof.points[0].reason
+    assert "no test of it" in proof.points[0].reason
 
 
 def test_several_unknowns_outputs_and_slopes_hold_the_reference(noisy_features):
@@ -82,7 +89,7 @@ def test_a_wrong_root_is_refused(wishart):
     assert refused.verdict == Verdict.DISAGREES
 
 
-def test_self_tests_say_that_the_branch_is_not_proved(wishart):
+def test_self_tests_say_how_the_branch_was_chosen(wishart):
     test = self_test(compile(wishart), 20, keep=None)
     assert test.failures == {}
     assert max(w.relative for w in test.worst) < 1e-9

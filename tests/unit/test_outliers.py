@@ -35,6 +35,7 @@ def test_one_outlier_on_each_side_of_a_wigner_bulk(pair):
     overlaps = [o.overlaps for o in found.outliers]
     assert abs(overlaps[0]["t"] - 15 / 16) < 1e-13
     assert abs(overlaps[1]["u"] - 3 / 4) < 1e-13
+    assert all(o.proved for o in found.outliers)
 
 
 def test_a_spike_below_its_threshold_makes_no_outlier_and_one_just_above_does(pair):
