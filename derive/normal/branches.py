@@ -153,7 +153,7 @@ def _pair(pair: Any) -> tuple[Expr, Basic]:
     return pair.expr, pair.cond
 
 
-def _truth(condition: Basic, cell: Interval, x: Symbol) -> list[tuple[Interval, bool]]:
+def _truth(condition: Any, cell: Interval, x: Symbol) -> list[tuple[Interval, bool]]:
     """Return the parts of a cell on which a condition holds or fails, up to single points."""
     if condition in (true, false):
         return [(cell, condition is true)]

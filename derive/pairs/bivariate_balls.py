@@ -16,11 +16,10 @@ from mpmath import mp
 from sympy import Expr, Float
 
 from derive.errors import NotConvergedError
-
-_SPARE_BITS = (128, 1024)
 from derive.pairs.wedges import corner, owens_small
 
 _GUARD = 24
+_SPARE_BITS = (128, 1024)
 
 
 def digits(arguments: tuple[Any, ...], prec: int, ball: Callable[..., arb]) -> Expr | None:
