@@ -148,8 +148,8 @@ def _root(node: Any) -> acb:
     if not node.is_real:
         raise NotSupportedError(f"a rigorous number of {node}", "not real", "use a real root")
     coefficients = [int(c) for c in reversed(node.poly.all_coeffs())]
-    roots: list[Any] = [pair[0] for pair in fmpz_poly(coefficients).complex_roots()]
-    found = [root for root in roots if root.imag.is_zero()]
+    pairs: Any = fmpz_poly(coefficients).complex_roots()
+    found = [root for root, _ in pairs if root.imag.is_zero()]
     return acb(sorted(found, key=lambda root: float(root.real.mid()))[node.index])
 
 

@@ -153,7 +153,7 @@ def _pair(pair: Any) -> tuple[Expr, Basic]:
     return pair.expr, pair.cond
 
 
-def _truth(condition: Any, cell: Interval, x: Symbol) -> list[tuple[Interval, bool]]:
+def _truth(condition: Basic, cell: Interval, x: Symbol) -> list[tuple[Interval, bool]]:
     """Return the parts of a cell on which a condition holds or fails, up to single points."""
     if condition in (true, false):
         return [(cell, condition is true)]
@@ -170,7 +170,8 @@ def _truth(condition: Any, cell: Interval, x: Symbol) -> list[tuple[Interval, bo
         ]
         return [(part, _holds(condition, s)) for part, s in parts]
     if isinstance(condition, Xor | ITE):
-        return _truth(condition.to_nnf(), cell, x)
+        plain: Any = condition
+        return _truth(plain.to_nnf(), cell, x)
     raise RangeError(
         "the intervals of a Piecewise", f"the condition {condition} is not an inequality", "use <"
     )
