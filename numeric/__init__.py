@@ -10,6 +10,10 @@ from numeric.enclosures import enclosures as enclosures
 from numeric.experiments.deep_features import simulate as simulate
 from numeric.experiments.matrices import sample as sample
 from numeric.kernels import compile_kernel as compile_kernel
+from numeric.population import Population as Population
+from numeric.population import population as population
+from numeric.population import predict_learning_curve as predict_learning_curve
+from numeric.populations.networks import network as network
 from numeric.reference import reference as reference
 from numeric.report import report as report
 from numeric.selftest import self_test as self_test
@@ -17,6 +21,7 @@ from numeric.solution import Solution as Solution
 from numeric.solution import Status as Status
 
 __all__ = [
+    "Population",
     "Solution",
     "Status",
     "certify",
@@ -24,6 +29,9 @@ __all__ = [
     "compile",
     "compile_kernel",
     "enclosures",
+    "network",
+    "population",
+    "predict_learning_curve",
     "reference",
     "report",
     "sample",

@@ -157,7 +157,7 @@ def effective_ridge(functions: SpectralFunctions, ratio: Array, lam: Array) -> E
         array([1.])
     """
     rank, least = _limits(functions)
-    x = np.zeros(lam.shape)
+    x = np.full(lam.shape, least)
     open_ = (lam > 0) | (ratio < rank)
     if open_.any():
         x[open_] = _starts(functions, ratio[open_], lam[open_])
@@ -179,7 +179,8 @@ def effective_ridge(functions: SpectralFunctions, ratio: Array, lam: Array) -> E
     off = open_ & state.off(4)
     status = np.where(off, Status.STALLED, Status.CONVERGED)
     status = np.where(off & (steps == MOST_STEPS), Status.MAX_STEPS, status)
-    status = np.where(off & (least > 0) & (state.x <= least), Status.LEFT_RANGE, status)
+    unknown = (least > 0) & (state.x <= least) & (off | ~open_)
+    status = np.where(unknown, Status.LEFT_RANGE, status)
     error = np.where(open_, state.bound / np.maximum(state.x * state.gap, _LEAST), 0.0) + 2 * _EPS
     spare = np.where(open_, lam / np.where(open_, state.x, 1.0), state.spare)
     size = np.maximum(state.bound / (8 * _EPS), _LEAST)

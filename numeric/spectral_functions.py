@@ -62,7 +62,10 @@ class SpectralFunctions(Protocol):
 
     @property
     def rho(self) -> float:
-        """Second moment of the target without label noise."""
+        """Second moment of the target without label noise.
+
+        Accuracy: that of the maker.
+        """
 
     def __call__(self, x: ArrayLike) -> Sums:
         """Return the sums at x > 0, of any shape."""
@@ -129,17 +132,26 @@ class Modes:
 
     @property
     def rho(self) -> float:
-        """Second moment of the target without label noise."""
+        """Second moment of the target without label noise.
+
+        Accuracy: rounding of one sum.
+        """
         return self.misfit + float(np.sum(self._seen[3]))
 
     @cached_property
     def rank(self) -> float:
-        """Weight of the modes with eigenvalue > 0, the limit of df1 at x = 0; 1 if all are."""
+        """Weight of the modes with eigenvalue > 0, the limit of df1 at x = 0; 1 if all are.
+
+        Accuracy: rounding of one sum.
+        """
         return 1.0 if np.all(self.values > 0) else float(np.sum(self._seen[1]))
 
     @cached_property
     def mean(self) -> float:
-        """Mean eigenvalue <Omega>."""
+        """Mean eigenvalue <Omega>.
+
+        Accuracy: rounding of one sum.
+        """
         return float(self.values @ self.weights)
 
     def __call__(self, x: ArrayLike) -> Sums:

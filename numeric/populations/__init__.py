@@ -1,0 +1,1 @@
+"""Populations: from weights, samples or an architecture to the spectral functions of a readout."""
