@@ -11,17 +11,18 @@ block      inputs                        results
 =========  ============================  =========================================================
 start      controls                      a starting point for x_0
 tower      controls, x_0                 x_1..x_n, value = rhs - control, d value/dx_0, guard
+descent    controls, x_0                 x_1..x_n, value, d value/dx_0, d x_1/dx_0..d x_n/dx_0
 newton     controls, x_0..x_n            the Newton step of the full system, one entry per unknown
 report     controls, x_0..x_n            residual, errors of unknowns, outputs, errors of outputs
 slopes     controls, x_0..x_n            derivatives of the outputs in a control, their errors
 =========  ============================  =========================================================
 
-Beside them a ``Proof`` holds what a certificate evaluates: an interval Newton step about a point,
-and the branch conditions.
+``descent`` is not part of the key: it follows from ``tower``. Beside the blocks a ``Proof`` holds
+what a certificate evaluates: an interval Newton step about a point, and the branch conditions.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -79,7 +80,7 @@ class Program:
         outputs: names of the outputs.
         slope_control: control in which outputs are differentiated, empty for none.
         constants: exact values of the constant symbols used by the blocks.
-        start, tower, newton, report, slopes: straight-line blocks.
+        start, tower, descent, newton, report, slopes: straight-line blocks.
         proof: what certificates evaluate; not part of the key.
         log: log of the System.
         key: content key, the hash of everything that determines the numbers.
@@ -94,6 +95,7 @@ class Program:
     constants: tuple[tuple[Symbol, Expr], ...]
     start: Block
     tower: Block
+    descent: Block
     newton: Block
     report: Block
     slopes: Block
@@ -117,7 +119,7 @@ class Program:
         return "\n".join(parts)
 
     def blocks(self) -> dict[str, Block]:
-        """Return the blocks by name."""
+        """Return the blocks that determine the numbers, by name."""
         return {
             "start": self.start,
             "tower": self.tower,
@@ -172,6 +174,7 @@ def program(model: "System | Program | Declaration", slope_control: str = "lam")
         constants=system.constants,
         start=builder.start(),
         tower=builder.tower(),
+        descent=builder.descent(),
         newton=builder.newton(),
         report=builder.report(),
         slopes=builder.slopes(),
@@ -219,12 +222,18 @@ class _Builder:
         return self.block((), start.lines, (start.value,))
 
     def tower(self) -> Block:
+        return self._tower(lambda _: (Min(*(c.expr for c in self.system.conditions)),))
+
+    def descent(self) -> Block:
+        return self._tower(lambda rate: tuple(rate[u] for u in self.x[1:]))
+
+    def _tower(self, more: Callable[[Mapping[Symbol, Expr]], tuple[Expr, ...]]) -> Block:
+        """Return the tower with its value and slope, and what ``more`` makes of the rates."""
         tower = self.system.tower()
         lines = tower.lines()
         value = self.closing.rhs - self.closing.lhs
         slopes, rate = tower.rates("t")
-        guard = Min(*(c.expr for c in self.system.conditions))
-        results = (*self.x[1:], value, chain(value, rate), guard)
+        results = (*self.x[1:], value, chain(value, rate), *more(rate))
         return self.block((self.x[0],), (*lines, *slopes), results)
 
     def _jacobian(self) -> tuple[list[Line], list[list[Expr]]]:

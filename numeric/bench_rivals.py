@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 from sympy import lambdify
 
+from derive.block import Block
 from derive.codegen import BlockPrinter, ScalarPrinter, function, rename
 from derive.program import Program
 from derive.system import System
@@ -174,8 +175,16 @@ def _jax(work: Workload) -> tuple[Any, dict[str, Any]]:
     jax.config.update("jax_enable_x64", True)
     printer = _JaxPrinter(rename(work.program))
     space: dict[str, Any] = {"jnp": jax.numpy, "UNIT": 2.0**-53}
-    for name in ("start", "tower"):
-        exec(function(name, work.program.blocks()[name], printer), space)  # our own printed code
+    ready = work.program
+    report = ready.report
+    blocks = {
+        "start": ready.start,
+        "tower": ready.tower,
+        "descent": ready.descent,
+        "residual": Block(report.inputs, report.lines, report.results[:1]).pruned(),
+    }
+    for name, block in blocks.items():
+        exec(function(name, block, printer), space)  # our own printed code
     return jax, space
 
 
@@ -208,6 +217,35 @@ def jax_full_newton(work: Workload) -> Solve:
         return jax.lax.while_loop(go, body, (x, jnp.inf, 0))
 
     run = jax.jit(jax.vmap(point, in_axes=1, out_axes=(1, 0, 0)))
+    return _timed_jax(run)
+
+
+def jax_same(work: Workload) -> Solve:
+    """Our own algorithm: tower, last step along the tangents, residual, status."""
+    jax, space = _jax(work)
+    jnp, depth = jax.numpy, work.depth
+
+    def point(c: Any) -> Any:
+        def body(state: Any) -> Any:
+            x, step, _, count = state
+            x = x + step
+            found = space["descent"](*c, x)
+            tail, (value, slope), rates = found[:depth], found[depth:-depth], found[-depth:]
+            step = -value / slope
+            rest = [t + r * step for t, r in zip(tail, rates, strict=True)]
+            return x, step, jnp.stack([x + step, *rest]), count + 1
+
+        def go(state: Any) -> Any:
+            return (jnp.abs(state[1]) > 1e-8 * state[0]) & (state[3] < 100)
+
+        x0 = space["start"](*c)[0] * (1 + 1e-7)
+        first = body((x0, 0.0, jnp.zeros(depth + 1), 0))
+        *_, x, count = jax.lax.while_loop(go, body, first)
+        residual = space["residual"](*c, *x)[0]
+        status = jnp.where((residual <= 2.0**-52) & (jnp.min(x) > 0), 0, 1)
+        return x, jnp.stack([residual, status]), count
+
+    run = jax.jit(jax.vmap(point, in_axes=1, out_axes=(1, 1, 0)))
     return _timed_jax(run)
 
 

@@ -15,8 +15,8 @@ from sympy import Symbol
 
 from derive.codegen import CPrinter
 from derive.errors import NotSupportedError
-from derive.printing.lane_phases import AGAIN, LOOSER, MAX_STEPS, ROUNDS, LaneProgram, Phase
-from numeric.lanes import PhaseText, lane_names
+from derive.printing.lane_phases import LOOSER, LaneProgram, Phase
+from numeric.lanes import PhaseText, lane_names, solver_numbers
 
 COMPILER_FLAGS = (
     *("-O3", "-march=native", "-std=c99", "-fPIC", "-shared", "-fopenmp", "-fno-math-errno"),
@@ -27,6 +27,7 @@ COMPILER_FLAGS = (
 
 _TEMPLATE = """/* Generated from the program {name}; do not edit. */
 #include <math.h>
+#include <omp.h>
 #define UNIT {unit!r}
 #define W {width}
 typedef long long index_t;
@@ -37,36 +38,79 @@ static double tolerance_of(int turn, int step) {{
     return {last};
 }}
 
-void run(const double *restrict inputs, const double *restrict constants, double *restrict out,
-         index_t size, index_t first, index_t last) {{
+static void careful(const double *restrict inputs, const double *restrict constants,
+                    double *restrict out, index_t size, const index_t *restrict pending) {{
+    double s[{scratch}] __attribute__((aligned(64)));
 {call}
-    #pragma omp parallel for schedule(static)
+    for (int j = 0; j < {controls}; ++j)
+        for (int i = 0; i < W; ++i) s[j * W + i] = inputs[j * size + pending[i]];
+{setup}
+    for (int step = 0; step < {max_steps}; ++step) {{
+        double left = 0.0;
+{tower}
+        if (left == 0.0) break;
+    }}
+{between}
+    for (int turn = 0; turn < {rounds}; ++turn) {{
+        double left = 0.0;
+        for (int step = 0; step < (turn ? {again_steps} : {polish_steps}); ++step) {{
+            const double tolerance = tolerance_of(turn, step);
+            left = 0.0;
+{polish}
+            if (left == 0.0) break;
+        }}
+        left = 0.0;
+{finish}
+        if (left == 0.0) break;
+    }}
+    for (int j = 0; j < {rows}; ++j)
+        for (int i = 0; i < W; ++i) out[j * size + pending[i]] = s[{careful_rows} + j * W + i];
+}}
+
+static void blocks(const double *restrict inputs, const double *restrict constants,
+                   double *restrict out, index_t size, index_t first, index_t last) {{
+    double s[{scratch}] __attribute__((aligned(64)));
+    index_t pending[{both}];
+    int held = 0;
+{call}
     for (index_t block = first; block < last; ++block) {{
-        double s[{scratch}] __attribute__((aligned(64)));
         const index_t base = block * W;
+        double left = 0.0;
         for (int j = 0; j < {controls}; ++j)
             for (int i = 0; i < W; ++i) s[j * W + i] = inputs[j * size + base + i];
-{setup}
-        for (int step = 0; step < {max_steps}; ++step) {{
-            double left = 0.0;
-{tower}
-            if (left == 0.0) break;
-        }}
-{between}
-        for (int turn = 0; turn < {rounds}; ++turn) {{
-            double left = 0.0;
-            for (int step = 0; step < (turn ? {again_steps} : {polish_steps}); ++step) {{
-                const double tolerance = tolerance_of(turn, step);
-                left = 0.0;
-{polish}
-                if (left == 0.0) break;
-            }}
+{begin}
+        for (int step = 0; step < {quick_steps}; ++step) {{
             left = 0.0;
-{finish}
+{descend}
             if (left == 0.0) break;
         }}
+        left = 0.0;
+{land}
         for (int j = 0; j < {rows}; ++j)
-            for (int i = 0; i < W; ++i) out[j * size + base + i] = s[{row_start} + j * W + i];
+            for (int i = 0; i < W; ++i) out[j * size + base + i] = s[{quick_rows} + j * W + i];
+        if (left == 0.0) continue;
+        for (int i = 0; i < W; ++i)
+            if (s[{failed} + i] != 0.0) pending[held++] = base + i;
+        if (held >= W) {{
+            careful(inputs, constants, out, size, pending);
+            held -= W;
+            for (int i = 0; i < held; ++i) pending[i] = pending[W + i];
+        }}
+    }}
+    if (held > 0) {{
+        for (int i = held; i < W; ++i) pending[i] = pending[0];
+        careful(inputs, constants, out, size, pending);
+    }}
+}}
+
+void run(const double *inputs, const double *constants, double *out,
+         index_t size, index_t first, index_t last) {{
+    #pragma omp parallel
+    {{
+        const index_t count = omp_get_num_threads(), me = omp_get_thread_num();
+        const index_t all = last - first;
+        blocks(inputs, constants, out, size, first + all * me / count,
+               first + all * (me + 1) / count);
     }}
 }}
 """
@@ -74,32 +118,24 @@ void run(const double *restrict inputs, const double *restrict constants, double
 
 def c_source(lanes: LaneProgram, width: int = 32) -> str:
     """Return C text of ``run`` with the arguments of ``numeric.lanes``."""
-    slots = {symbol: k for k, symbol in enumerate(lanes.slots())}
     names = lane_names(lanes)
-    text = PhaseText(CPrinter(names), names, slots, width)
+    printer = CPrinter(names)
     constants = [s for s, _ in lanes.program.constants]
     call = [f"    const double {names[s]} = constants[{i}];" for i, s in enumerate(constants)]
-    call += [f"    const double {names[s]} = {text.printer.text(e)};" for s, e in lanes.call]
-    phases = dict(zip(("setup", "tower", "between", "polish", "finish"), lanes.phases, strict=True))
-    counted = ("tower", "polish", "finish")
-    loops = {n: _loop(text, p, lanes.on if n in counted else None) for n, p in phases.items()}
+    call += [f"    const double {names[s]} = {printer.text(e)};" for s, e in lanes.call]
+    loops = {}
+    for which in (lanes.quick, lanes.careful):
+        text = PhaseText(printer, names, lanes.slots(which), width)
+        for name, phase in which.phases.items():
+            loops[name] = _loop(text, phase, which.flags.get(name))
     return _TEMPLATE.format(
         name=lanes.program.name,
         unit=2.0**-53,
-        width=width,
-        again=float(AGAIN[1]),
-        again_steps=AGAIN[0],
         tolerances="\n    ".join(f"if (step < {n}) return {float(t)!r};" for n, t in LOOSER[:-1]),
         last=float(LOOSER[-1][1]),
         call="\n".join(call),
-        scratch=width * len(slots),
-        controls=len(lanes.program.inputs),
-        max_steps=MAX_STEPS,
-        rounds=ROUNDS,
-        polish_steps=LOOSER[-1][0],
-        rows=len(lanes.rows),
-        row_start=width * slots[lanes.finish.stores[0]],
         **loops,
+        **solver_numbers(lanes, width),
     )
 
 

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from derive.codegen import ScalarPrinter, module_source
 from derive.coupled import AnyProgram, CoupledDeclaration, CoupledProgram, frozen, is_coupled
 from derive.errors import NotSupportedError, UnknownNameError
-from derive.printing.lane_phases import Asked, LaneProgram, lane_program, row_names
+from derive.printing.lane_phases import Asked, LaneProgram, row_names
+from derive.printing.lane_program import lane_program
 from derive.program import Declaration, Program
 from derive.program import program as freeze
 from derive.system import System
@@ -40,7 +41,7 @@ from numeric.precision import precision_named
 from numeric.selftest import recall
 from numeric.solution import Solution
 from numeric.threads import run_blocks
-from numeric.vector_code import compile_vectors, lanes_that_fit
+from numeric.vector_code import compile_vectors, has_estimates, lanes_that_fit
 from numeric.vector_ir import vector_source
 
 METHODS = ("llvm", "lanes", "scalar")
@@ -287,7 +288,7 @@ def _kernel(lanes: LaneProgram, method: str) -> Kernel:
     chosen, reason = choose(lanes) if method == "auto" else (method, "asked for")
     if chosen == "llvm":
         width = lanes_that_fit()
-        source = vector_source(lanes, width)
+        source = vector_source(lanes, width, has_estimates())
         return Kernel(chosen, reason, source, compile_vectors(source), width)
     if chosen == "lanes":
         source = lane_source(lanes)

@@ -11,7 +11,15 @@ from collections.abc import Mapping, Sequence
 from sympy import Expr, Symbol
 
 from derive.codegen import BlockPrinter, LanePrinter
-from derive.printing.lane_phases import AGAIN, LOOSER, MAX_STEPS, ROUNDS, LaneProgram, Phase
+from derive.printing.lane_phases import (
+    AGAIN,
+    LOOSER,
+    MAX_STEPS,
+    QUICK_STEPS,
+    ROUNDS,
+    LaneProgram,
+    Phase,
+)
 from derive.program import UNIT
 
 WIDTH = 32
@@ -31,44 +39,75 @@ import numpy as np
 from numba import njit
 
 UNIT = {unit!r}
+OPTIONS = dict(error_model="numpy", fastmath={{{flags}}})
 
 
-@njit(
-    "void(f8[::1],f8[::1],f8[::1],i8,i8,i8)",
-    cache=True,
-    nogil=True,
-    error_model="numpy",
-    fastmath={{{flags}}},
-)
+@njit(**OPTIONS)
+def careful(inputs, constants, out, size, pending, s):
+{call}
+    for j in range({controls}):
+        for i in range({width}):
+            s[j * {width} + i] = inputs[j * size + pending[i]]
+{setup}
+    for step in range({max_steps}):
+        left = 0.0
+{tower}
+        if left == 0.0:
+            break
+{between}
+    for turn in range({rounds}):
+        for step in range({polish_steps} if turn == 0 else {again_steps}):
+            left = 0.0
+            tolerance = {tolerance} if turn == 0 else {again}
+{polish}
+            if left == 0.0:
+                break
+        left = 0.0
+{finish}
+        if left == 0.0:
+            break
+    for j in range({rows}):
+        for i in range({width}):
+            out[j * size + pending[i]] = s[{careful_rows} + j * {width} + i]
+
+
+@njit("void(f8[::1],f8[::1],f8[::1],i8,i8,i8)", cache=True, nogil=True, **OPTIONS)
 def run(inputs, constants, out, size, first, last):
     s = np.empty({scratch})
+    pending = np.empty({both}, dtype=np.int64)
+    held = 0
 {call}
     for block in range(first, last):
         base = block * {width}
         for j in range({controls}):
             for i in range({width}):
                 s[j * {width} + i] = inputs[j * size + base + i]
-{setup}
-        for step in range({max_steps}):
+{begin}
+        for step in range({quick_steps}):
             left = 0.0
-{tower}
+{descend}
             if left == 0.0:
                 break
-{between}
-        for turn in range({rounds}):
-            for step in range({polish_steps} if turn == 0 else {again_steps}):
-                left = 0.0
-                tolerance = {tolerance} if turn == 0 else {again}
-{polish}
-                if left == 0.0:
-                    break
-            left = 0.0
-{finish}
-            if left == 0.0:
-                break
+        left = 0.0
+{land}
         for j in range({rows}):
             for i in range({width}):
-                out[j * size + base + i] = s[{row_start} + j * {width} + i]
+                out[j * size + base + i] = s[{quick_rows} + j * {width} + i]
+        if left == 0.0:
+            continue
+        for i in range({width}):
+            if s[{failed} + i] != 0.0:
+                pending[held] = base + i
+                held += 1
+        if held >= {width}:
+            careful(inputs, constants, out, size, pending, s)
+            held -= {width}
+            for i in range(held):
+                pending[i] = pending[{width} + i]
+    if held > 0:
+        for i in range(held, {width}):
+            pending[i] = pending[0]
+        careful(inputs, constants, out, size, pending, s)
 '''
 
 
@@ -79,56 +118,63 @@ def lane_source(lanes: LaneProgram, width: int = WIDTH) -> str:
     multiple of ``width``; blocks ``first`` to ``last - 1`` are solved. The function releases the
     interpreter lock, so several threads may run different blocks.
     """
-    slots = {symbol: k for k, symbol in enumerate(lanes.slots())}
     names = lane_names(lanes)
-    text = PhaseText(LanePrinter(names), names, slots, width)
-    phases = {
-        name: text.phase(phase, indent, lanes.on if name in ("tower", "polish", "finish") else None)
-        for name, phase, indent in (
-            ("setup", lanes.setup, 8),
-            ("tower", lanes.tower, 12),
-            ("between", lanes.between, 8),
-            ("polish", lanes.polish, 16),
-            ("finish", lanes.finish, 12),
-        )
-    }
+    printer = LanePrinter(names)
     constants = [s for s, _ in lanes.program.constants]
     call = [f"    {names[s]} = constants[{i}]" for i, s in enumerate(constants)]
-    call += [f"    {names[s]} = {text.printer.text(e)}" for s, e in lanes.call]
+    call += [f"    {names[s]} = {printer.text(e)}" for s, e in lanes.call]
+    indents = {"setup": 4, "between": 4, "polish": 12, "descend": 12}
+    texts = {}
+    for which in (lanes.quick, lanes.careful):
+        text = PhaseText(printer, names, lanes.slots(which), width)
+        for name, phase in which.phases.items():
+            texts[name] = text.phase(phase, indents.get(name, 8), which.flags.get(name))
     return _TEMPLATE.format(
         name=lanes.program.name,
         counts=counts_text(lanes),
         unit=2.0**-53,
         flags=", ".join(f'"{flag}"' for flag in FLAGS),
-        scratch=width * len(slots),
-        width=width,
-        controls=len(lanes.program.inputs),
         call="\n".join(call),
-        max_steps=MAX_STEPS,
-        polish_steps=LOOSER[-1][0],
         tolerance=_tolerance(),
-        rounds=ROUNDS,
-        again_steps=AGAIN[0],
-        again=repr(float(AGAIN[1])),
-        rows=len(lanes.rows),
-        row_start=width * slots[lanes.finish.stores[0]],
-        **phases,
+        **texts,
+        **solver_numbers(lanes, width),
     )
+
+
+def solver_numbers(lanes: LaneProgram, width: int) -> dict[str, object]:
+    """Return what the templates of lanes need: step limits, and places in the scratch array."""
+    quick, careful = lanes.slots(lanes.quick), lanes.slots(lanes.careful)
+    return {
+        "width": width,
+        "both": 2 * width,
+        "scratch": width * max(len(quick), len(careful)),
+        "controls": len(lanes.program.inputs),
+        "rows": len(lanes.rows),
+        "quick_rows": width * quick[lanes.quick.land.stores[0]],
+        "careful_rows": width * careful[lanes.careful.finish.stores[0]],
+        "failed": width * quick[lanes.quick.failed],
+        "quick_steps": QUICK_STEPS,
+        "max_steps": MAX_STEPS,
+        "rounds": ROUNDS,
+        "polish_steps": LOOSER[-1][0],
+        "again_steps": AGAIN[0],
+        "again": repr(float(AGAIN[1])),
+    }
 
 
 def counts_text(lanes: LaneProgram) -> str:
     """Return operations and divisions per phase in words."""
-    named = zip(("setup", "tower", "between", "polish", "finish"), lanes.phases, strict=True)
-    return ", ".join(f"{n} {p.operations} and {p.divisions}" for n, p in named)
+    return ", ".join(f"{n} {p.operations} and {p.divisions}" for n, p in lanes.phases.items())
 
 
 def lane_names(lanes: LaneProgram) -> dict[Symbol, str]:
     """Return target names for all symbols; each name is used once and clashes with no keyword."""
-    names: dict[Symbol, str] = {UNIT: "UNIT", lanes.tolerance: "tolerance"}
-    symbols: dict[Symbol, None] = dict.fromkeys(lanes.slots())
+    names: dict[Symbol, str] = {UNIT: "UNIT", lanes.careful.tolerance: "tolerance"}
+    symbols: dict[Symbol, None] = dict.fromkeys(lanes.slots(lanes.quick))
+    symbols |= dict.fromkeys(lanes.slots(lanes.careful))
     symbols |= dict.fromkeys(s for s, _ in lanes.program.constants)
     symbols |= dict.fromkeys(s for s, _ in lanes.call)
-    for phase in lanes.phases:
+    for phase in lanes.phases.values():
         symbols |= dict.fromkeys((*phase.block.inputs, *(s for s, _ in phase.block.lines)))
     taken = set(names.values())
     for symbol in symbols:

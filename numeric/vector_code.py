@@ -29,10 +29,14 @@ _LOCK = threading.Lock()  # LLVM's global state is set up once
 _ENGINES: dict[str, Any] = {}  # machine code lives as long as its engine
 
 
+def has_estimates() -> bool:
+    """Return whether the processor estimates reciprocals of doubles (AVX-512)."""
+    return bool(llvm.get_host_cpu_features().get("avx512f", False))
+
+
 def lanes_that_fit() -> int:
     """Return the points per block that suit this processor's registers."""
-    features = llvm.get_host_cpu_features()
-    return 32 if features.get("avx512f", False) else 16
+    return 32 if has_estimates() else 16
 
 
 def compile_vectors(source: str) -> Callable[..., None]:

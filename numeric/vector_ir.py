@@ -7,43 +7,133 @@ second and runs at the speed of C. The text is readable and can be compared betw
 Numbers of one point do not depend on ``width``: all operations are element by element.
 """
 
-import struct
 from collections.abc import Sequence
-from typing import Any
 
-from sympy import Abs, Add, And, Expr, Integer, Mul, Or, Piecewise, Pow, Rational, Symbol
-from sympy.core.relational import Equality, Ge, Gt, Le, Lt, Relational
+from sympy import Symbol
 
-from derive.errors import NotSupportedError
-from derive.printing.lane_phases import AGAIN, LOOSER, MAX_STEPS, ROUNDS, LaneProgram, Phase
-from derive.program import UNIT
-
-FLAGS = "contract arcp nsz reassoc"
-_COMPARE = {Gt: "ogt", Ge: "oge", Lt: "olt", Le: "ole", Equality: "oeq"}
-
-_ARGUMENTS = ", ".join(
-    [*(f"ptr noalias %{n}" for n in ("inputs", "constants", "out"))]
-    + [f"i64 %{n}" for n in ("size", "first", "last")]
+from derive.printing.lane_phases import (
+    AGAIN,
+    LOOSER,
+    MAX_STEPS,
+    QUICK_STEPS,
+    ROUNDS,
+    Careful,
+    LaneProgram,
+    Phase,
+    Quick,
 )
+from derive.program import UNIT
+from numeric.vector_writer import Writer, double
+
 _TEMPLATE = """; Generated from the program {name}; do not edit.
-define void @run({arguments}) {{
+define void @run(ptr noalias %inputs, ptr noalias %constants, ptr noalias %out,
+                 i64 %size, i64 %first, i64 %last) {{
 entry:
   %lanes = alloca [{scratch} x double], align 64
   %fixed = alloca [{fixed} x double], align 64
+  %pending = alloca [{both} x i64], align 64
 {call}
   %any = icmp slt i64 %first, %last
   br i1 %any, label %block, label %done
 
 block:
   %b = phi i64 [ %first, %entry ], [ %b.next, %next ]
+  %held = phi i64 [ 0, %entry ], [ %held.next, %next ]
   %base = mul nsw i64 %b, {width}
 {load}
+{begin}
+  br label %descend
+
+descend:
+  %t = phi i64 [ 0, %block ], [ %t.next, %descend ]
+{descend}
+  %t.left = icmp ne i{width} %t.bits, 0
+  %t.next = add nuw nsw i64 %t, 1
+  %t.more = icmp ult i64 %t.next, {quick_steps}
+  %t.go = and i1 %t.left, %t.more
+  br i1 %t.go, label %descend, label %land
+
+land:
+{land}
+  %f.left = icmp ne i{width} %f.bits, 0
+  br i1 %f.left, label %collect, label %next
+
+collect:
+  %c.bits = phi i{width} [ %f.bits, %land ], [ %c.next, %collect ]
+  %c = phi i64 [ %held, %land ], [ %c.count, %collect ]
+  %c.lane = call i{width} @llvm.cttz.i{width}(i{width} %c.bits, i1 true)
+  %c.wide = zext i{width} %c.lane to i64
+  %c.point = add nsw i64 %base, %c.wide
+  %c.place = getelementptr inbounds i64, ptr %pending, i64 %c
+  store i64 %c.point, ptr %c.place, align 8
+  %c.count = add nuw nsw i64 %c, 1
+  %c.less = sub i{width} %c.bits, 1
+  %c.next = and i{width} %c.bits, %c.less
+  %c.more = icmp ne i{width} %c.next, 0
+  br i1 %c.more, label %collect, label %collected
+
+collected:
+  %full = icmp uge i64 %c.count, {width}
+  br i1 %full, label %flush, label %next
+
+flush:
+  call void @careful(ptr %inputs, ptr %fixed, ptr %out, i64 %size, ptr %pending)
+  %upper = getelementptr inbounds i64, ptr %pending, i64 {width}
+  %rest = load <{width} x i64>, ptr %upper, align 64
+  store <{width} x i64> %rest, ptr %pending, align 64
+  %c.left = sub nuw nsw i64 %c.count, {width}
+  br label %next
+
+next:
+  %held.next = phi i64 [ %held, %land ], [ %c.count, %collected ], [ %c.left, %flush ]
+  %b.next = add nsw i64 %b, 1
+  %b.more = icmp slt i64 %b.next, %last
+  br i1 %b.more, label %block, label %tail
+
+tail:
+  %some = icmp ne i64 %held.next, 0
+  br i1 %some, label %fill, label %done
+
+fill:
+  %k = phi i64 [ %held.next, %tail ], [ %k.next, %fill ]
+  %k.place = getelementptr inbounds i64, ptr %pending, i64 %k
+  %k.first = load i64, ptr %pending, align 64
+  store i64 %k.first, ptr %k.place, align 8
+  %k.next = add nuw nsw i64 %k, 1
+  %k.more = icmp ult i64 %k.next, {width}
+  br i1 %k.more, label %fill, label %last.call
+
+last.call:
+  call void @careful(ptr %inputs, ptr %fixed, ptr %out, i64 %size, ptr %pending)
+  br label %done
+
+done:
+  ret void
+}}
+"""
+
+_CAREFUL = """
+define internal void @careful(ptr noalias %inputs, ptr noalias %fixed, ptr noalias %out,
+                              i64 %size, ptr noalias %pending) noinline {{
+entry:
+  %lanes = alloca [{scratch} x double], align 64
+  br label %gather
+
+gather:
+  %g = phi i64 [ 0, %entry ], [ %g.next, %gather ]
+{gather}
+  %g.next = add nuw nsw i64 %g, 1
+  %g.more = icmp ult i64 %g.next, {width}
+  br i1 %g.more, label %gather, label %begin
+
+begin:
 {setup}
   br label %tower
 
 tower:
-  %t = phi i64 [ 0, %block ], [ %t.next, %tower ]
+  %t = phi i64 [ 0, %begin ], [ %t.next, %tower ]
 {tower}
+  %t.left = icmp ne i{width} %t.bits, 0
   %t.next = add nuw nsw i64 %t, 1
   %t.more = icmp ult i64 %t.next, {max_steps}
   %t.go = and i1 %t.left, %t.more
@@ -63,6 +153,7 @@ polish:
   %p = phi i64 [ 0, %turn ], [ %p.next, %polish ]
 {tolerance}
 {polish}
+  %p.left = icmp ne i{width} %p.bits, 0
   %p.next = add nuw nsw i64 %p, 1
   %p.more = icmp ult i64 %p.next, %p.steps
   %p.go = and i1 %p.left, %p.more
@@ -70,15 +161,18 @@ polish:
 
 finish:
 {finish}
+  %r.left = icmp ne i{width} %r.bits, 0
   %r.next = add nuw nsw i64 %r, 1
   %r.more = icmp ult i64 %r.next, {rounds}
   %r.go = and i1 %r.left, %r.more
-  br i1 %r.go, label %turn, label %next
+  br i1 %r.go, label %turn, label %scatter
 
-next:
-  %b.next = add nsw i64 %b, 1
-  %b.more = icmp slt i64 %b.next, %last
-  br i1 %b.more, label %block, label %done
+scatter:
+  %s = phi i64 [ 0, %finish ], [ %s.next, %scatter ]
+{scatter}
+  %s.next = add nuw nsw i64 %s, 1
+  %s.more = icmp ult i64 %s.next, {width}
+  br i1 %s.more, label %scatter, label %done
 
 done:
   ret void
@@ -86,272 +180,161 @@ done:
 """
 
 
-def vector_source(lanes: LaneProgram, width: int) -> str:
+def vector_source(lanes: LaneProgram, width: int, estimates: bool = False) -> str:
     """Return LLVM IR of ``run(inputs, constants, out, size, first, last)``; see ``numeric.lanes``.
+
+    Args:
+        lanes: the phases.
+        width: points per block.
+        estimates: whether the processor has AVX-512, whose estimates of reciprocals replace
+            divisions in the quick pass.
 
     Raises:
         NotSupportedError: for functions other than arithmetic, roots, absolute values, selections.
     """
-    slots = {symbol: k for k, symbol in enumerate(lanes.slots())}
     constants = [s for s, _ in lanes.program.constants]
     fixed = {s: k for k, s in enumerate((UNIT, *constants, *(s for s, _ in lanes.call)))}
-    writer = _Writer(width, slots, fixed)
-    on = lanes.on
-    parts = {
-        "call": writer.call(constants, lanes),
-        "load": writer.load(len(lanes.program.inputs)),
-        "setup": writer.phase(lanes.setup),
-        "tower": writer.phase(lanes.tower, on, "t"),
-        "between": writer.phase(lanes.between),
-        "tolerance": writer.tolerance(lanes.tolerance),
-        "polish": writer.phase(lanes.polish, on, "p"),
-        "finish": writer.finish(lanes.finish, on),
-    }
-    text = _TEMPLATE.format(
-        arguments=_ARGUMENTS,
+    text = _Text(Writer(width, fixed), lanes)
+    call = text.call(constants)
+    text.writer.estimates = estimates
+    quick = text.quick(lanes.quick)
+    text.writer.estimates = False
+    careful = text.careful(lanes.careful)
+    text.writer.estimates = estimates
+    first = _TEMPLATE.format(
         name=lanes.program.name,
-        scratch=width * len(slots),
+        scratch=width * len(lanes.slots(lanes.quick)),
         fixed=max(1, len(fixed)),
+        both=2 * width,
+        width=width,
+        quick_steps=QUICK_STEPS,
+        call=call,
+        **quick,
+    )
+    second = _CAREFUL.format(
+        scratch=width * len(lanes.slots(lanes.careful)),
         width=width,
         max_steps=MAX_STEPS,
         polish_steps=LOOSER[-1][0],
         again_steps=AGAIN[0],
         rounds=ROUNDS,
-        **parts,
+        **careful,
     )
-    vector = f"<{width} x double>"
-    return text + "\n".join(
-        [
-            f"declare {vector} @llvm.fabs.v{width}f64({vector})",
-            f"declare {vector} @llvm.sqrt.v{width}f64({vector})",
-            "declare double @llvm.fabs.f64(double)",
-            "declare double @llvm.sqrt.f64(double)",
-            "",
-        ]
-    )
+    cttz = f"declare i{width} @llvm.cttz.i{width}(i{width}, i1)"
+    return "\n".join([first, second, cttz, text.writer.declarations()])
 
 
-class _Writer:
-    """Writes lines of LLVM IR; one instance per module, so that names are unique."""
+class _Text:
+    """Writes the pieces of a module around one ``Writer``."""
 
-    def __init__(self, width: int, slots: dict[Symbol, int], fixed: dict[Symbol, int]) -> None:
-        self.width, self.slots, self.fixed = width, slots, fixed
-        self.vector, self.scalar = f"<{width} x double>", "double"
-        self.kind = self.vector
-        self.lines: list[str] = []
-        self.known: dict[Expr, str] = {}
-        self.kept: dict[Symbol, str] = {}
-        self.count = 0
+    def __init__(self, writer: Writer, lanes: LaneProgram) -> None:
+        self.writer, self.lanes = writer, lanes
 
-    # --- pieces of the function ------------------------------------------------------------------
-
-    def call(self, constants: Sequence[Symbol], lanes: LaneProgram) -> str:
+    def call(self, constants: Sequence[Symbol]) -> str:
         """Lines once per call: constants and what depends on them alone, scalars in memory."""
-        self._begin(self.scalar)
-        self.known[UNIT] = _double(2.0**-53)
+        w = self.writer
+        w.begin(w.scalar)
+        w.known[UNIT] = double(2.0**-53)
         for k, symbol in enumerate(constants):
-            pointer = self._new(f"getelementptr inbounds double, ptr %constants, i64 {k}")
-            self.known[symbol] = self._new(f"load double, ptr {pointer}, align 8")
-        for symbol, expr in lanes.call:
-            self.known[symbol] = self.value(expr)
-        for symbol, k in self.fixed.items():
-            pointer = self._new(f"getelementptr inbounds double, ptr %fixed, i64 {k}")
-            self.lines.append(f"store double {self.known[symbol]}, ptr {pointer}, align 8")
-        return self._end()
+            pointer = w.new(f"getelementptr inbounds double, ptr %constants, i64 {k}")
+            w.known[symbol] = w.new(f"load double, ptr {pointer}, align 8")
+        for symbol, expr in self.lanes.call:
+            w.known[symbol] = w.value(expr)
+        for symbol, k in w.fixed.items():
+            pointer = w.new(f"getelementptr inbounds double, ptr %fixed, i64 {k}")
+            w.lines.append(f"store double {w.known[symbol]}, ptr {pointer}, align 8")
+        return w.end()
 
-    def load(self, controls: int) -> str:
+    def quick(self, quick: Quick) -> dict[str, str]:
+        """Pieces of the quick pass."""
+        self.writer.slots = self.lanes.slots(quick)
+        return {
+            "load": self._load(),
+            "begin": self._phase(quick.begin),
+            "descend": self._phase(quick.descend, quick.far, "t"),
+            "land": self._land(quick.land),
+        }
+
+    def careful(self, careful: Careful) -> dict[str, str]:
+        """Pieces of the careful pass."""
+        self.writer.slots = self.lanes.slots(careful)
+        on = careful.on
+        return {
+            "gather": self._gather(),
+            "setup": self._phase(careful.setup),
+            "tower": self._phase(careful.tower, on, "t"),
+            "between": self._phase(careful.between),
+            "tolerance": self._tolerance(careful.tolerance),
+            "polish": self._phase(careful.polish, on, "p"),
+            "finish": self._phase(careful.finish, on, "r"),
+            "scatter": self._scatter(careful.finish),
+        }
+
+    def _load(self) -> str:
         """Lines that copy the controls of a block into lanes."""
-        self._begin(self.vector)
-        for j in range(controls):
-            source = self._row("%inputs", j)
-            value = self._new(f"load {self.vector}, ptr {source}, align 8")
-            self._store(j, value)
-        return self._end()
+        w = self.writer
+        w.begin(w.vector)
+        for j in range(len(self.lanes.program.inputs)):
+            w.store(j, w.new(f"load {w.vector}, ptr {w.row('%inputs', j)}, align 8"))
+        return w.end()
 
-    def tolerance(self, symbol: Symbol) -> str:
-        """Lines that choose the tolerance of a polish step."""
-        self._begin(self.scalar)
-        value = _double(float(LOOSER[-1][1]))
-        for steps, tolerance in reversed(LOOSER[:-1]):
-            test = self._new(f"icmp ult i64 %p, {steps}")
-            value = self._new(
-                f"select i1 {test}, double {_double(float(tolerance))}, double {value}"
-            )
-        again = _double(float(AGAIN[1]))
-        value = self._new(f"select i1 %first.turn, double {value}, double {again}")
-        self.kept[symbol] = self._splat(value)
-        return self._end()
-
-    def phase(self, phase: Phase, on: Symbol | None = None, tag: str = "") -> str:
-        """Lines of one phase; with ``on`` also ``%tag.left``: whether any lane is on."""
-        values = self._values(phase)
+    def _phase(self, phase: Phase, on: Symbol | None = None, tag: str = "") -> str:
+        """Lines of one phase; with ``on`` also ``%tag.bits``: which lanes are on."""
+        w = self.writer
+        values = w.values(phase)
         for symbol, value in zip(phase.stores, values, strict=True):
-            self._store(self.slots[symbol], value)
+            w.store(w.slots[symbol], value)
         if on is not None:
-            self._any(values[phase.stores.index(on)], tag)
-        return self._end()
+            w.any(values[phase.stores.index(on)], tag)
+        return w.end()
 
-    def finish(self, phase: Phase, on: Symbol) -> str:
-        """Lines of the last phase, whose results go to the rows of ``out``."""
-        *rows, again = self._values(phase)
+    def _land(self, phase: Phase) -> str:
+        """Lines of the last quick phase, whose results go to the rows of ``out``."""
+        w = self.writer
+        *rows, failed = w.values(phase)
         for j, value in enumerate(rows):
-            target = self._row("%out", j)
-            self.lines.append(f"store {self.vector} {value}, ptr {target}, align 8")
-        self._store(self.slots[on], again)
-        self._any(again, "r")
-        return self._end()
+            w.lines.append(f"store {w.vector} {value}, ptr {w.row('%out', j)}, align 8")
+        w.any(failed, "f")
+        return w.end()
 
-    def _any(self, value: str, tag: str) -> None:
-        """Set ``%tag.left`` to whether any lane of a value is 1."""
-        half = self._splat(_double(0.5))
-        mask = self._new(f"fcmp ogt {self.vector} {value}, {half}")
-        bits = self._new(f"bitcast <{self.width} x i1> {mask} to i{self.width}")
-        self.lines.append(f"%{tag}.left = icmp ne i{self.width} {bits}, 0")
+    def _gather(self) -> str:
+        """Lines that copy the controls of pending point ``%g`` into its lane."""
+        w = self.writer
+        w.begin(w.scalar)
+        point = self._point("%g")
+        for j in range(len(self.lanes.program.inputs)):
+            value = w.new(f"load double, ptr {w.row('%inputs', j, point)}, align 8")
+            w.lines.append(f"store double {value}, ptr {self._lane(j, '%g')}, align 8")
+        return w.end()
 
-    def _values(self, phase: Phase) -> list[str]:
-        self._begin(self.vector)
-        for symbol, expr in phase.block.lines:
-            self.known[symbol] = self.value(expr)
-        return [self.value(e) for e in phase.block.results]
+    def _scatter(self, finish: Phase) -> str:
+        """Lines that copy the rows of lane ``%s`` to its point."""
+        w = self.writer
+        w.begin(w.scalar)
+        point = self._point("%s")
+        for j, symbol in enumerate(finish.stores[:-1]):
+            lane = self._lane(w.slots[symbol], "%s")
+            value = w.new(f"load double, ptr {lane}, align 8")
+            w.lines.append(f"store double {value}, ptr {w.row('%out', j, point)}, align 8")
+        return w.end()
 
-    # --- memory ----------------------------------------------------------------------------------
+    def _point(self, lane: str) -> str:
+        pointer = self.writer.new(f"getelementptr inbounds i64, ptr %pending, i64 {lane}")
+        return self.writer.new(f"load i64, ptr {pointer}, align 8")
 
-    def _begin(self, kind: str) -> None:
-        self.kind, self.lines, self.known = kind, [], {}
+    def _lane(self, slot: int, lane: str) -> str:
+        w = self.writer
+        index = w.new(f"add nuw nsw i64 {lane}, {slot * w.width}")
+        return w.new(f"getelementptr inbounds double, ptr %lanes, i64 {index}")
 
-    def _end(self) -> str:
-        return "\n".join(f"  {line}" for line in self.lines)
-
-    def _new(self, text: str) -> str:
-        name = f"%v{self.count}"
-        self.count += 1
-        self.lines.append(f"{name} = {text}")
-        return name
-
-    def _row(self, array: str, row: int) -> str:
-        offset = self._new(f"mul nsw i64 %size, {row}")
-        place = self._new(f"add nsw i64 {offset}, %base")
-        return self._new(f"getelementptr inbounds double, ptr {array}, i64 {place}")
-
-    def _lane(self, slot: int) -> str:
-        return self._new(f"getelementptr inbounds double, ptr %lanes, i64 {slot * self.width}")
-
-    def _store(self, slot: int, value: str) -> None:
-        pointer = self._lane(slot)
-        self.lines.append(f"store {self.vector} {value}, ptr {pointer}, align 64")
-
-    def _splat(self, value: str) -> str:
-        first = self._new(f"insertelement {self.vector} poison, double {value}, i64 0")
-        mask = f"<{self.width} x i32> zeroinitializer"
-        return self._new(f"shufflevector {self.vector} {first}, {self.vector} poison, {mask}")
-
-    def _number(self, value: float) -> str:
-        text = _double(value)
-        return text if self.kind == self.scalar else self._splat(text)
-
-    def _symbol(self, symbol: Symbol) -> str:
-        if symbol in self.kept:
-            return self.kept[symbol]
-        if symbol in self.slots:
-            pointer = self._lane(self.slots[symbol])
-            return self._new(f"load {self.vector}, ptr {pointer}, align 64")
-        place = self.fixed[symbol]
-        pointer = self._new(f"getelementptr inbounds double, ptr %fixed, i64 {place}")
-        return self._splat(self._new(f"load double, ptr {pointer}, align 8"))
-
-    # --- expressions -----------------------------------------------------------------------------
-
-    def value(self, expr: Any) -> str:
-        """Write an expression, each distinct one once per phase, and return its name."""
-        if expr not in self.known:
-            self.known[expr] = self._value(expr)
-        return self.known[expr]
-
-    def _value(self, expr: Any) -> str:
-        if isinstance(expr, Symbol):
-            return self._symbol(expr)
-        if isinstance(expr, Integer | Rational):
-            return self._number(int(expr.p) / int(expr.q))
-        if isinstance(expr, Add):
-            return self._sum(expr)
-        if isinstance(expr, Mul):
-            return self._product(expr)
-        if isinstance(expr, Pow):
-            return self._power(expr)
-        if isinstance(expr, Abs):
-            return self._function("fabs", self.value(expr.args[0]))
-        if isinstance(expr, Piecewise):
-            return self._selection(expr)
-        raise NotSupportedError(
-            f"vector code for {type(expr).__name__}", str(expr), 'use method="scalar"'
-        )
-
-    def _binary(self, operation: str, a: str, b: str) -> str:
-        return self._new(f"{operation} {FLAGS} {self.kind} {a}, {b}")
-
-    def _sum(self, expr: Any) -> str:
-        terms = sorted(expr.args, key=lambda t: (t.could_extract_minus_sign(), str(t)))
-        total = self.value(terms[0])
-        for term in terms[1:]:
-            if term.could_extract_minus_sign():
-                total = self._binary("fsub", total, self.value(-term))
-            else:
-                total = self._binary("fadd", total, self.value(term))
-        return total
-
-    def _product(self, expr: Any) -> str:
-        if expr.args[0] == -1:
-            rest = self.value(Mul(*expr.args[1:]))
-            return self._new(f"fneg {FLAGS} {self.kind} {rest}")
-        factors = [self.value(a) for a in expr.args]
-        total = factors[0]
-        for factor in factors[1:]:
-            total = self._binary("fmul", total, factor)
-        return total
-
-    def _power(self, expr: Any) -> str:
-        base, exponent = expr.as_base_exp()
-        if exponent.is_negative:
-            return self._binary("fdiv", self._number(1.0), self.value(Pow(base, -exponent)))
-        if exponent == Rational(1, 2):
-            return self._function("sqrt", self.value(base))
-        if exponent.is_Integer:
-            value = total = self.value(base)
-            for _ in range(int(exponent) - 1):
-                total = self._binary("fmul", total, value)
-            return total
-        raise NotSupportedError("vector code for a power", str(expr), 'use method="scalar"')
-
-    def _function(self, name: str, value: str) -> str:
-        suffix = "f64" if self.kind == self.scalar else f"v{self.width}f64"
-        return self._new(f"call {FLAGS} {self.kind} @llvm.{name}.{suffix}({self.kind} {value})")
-
-    def _selection(self, expr: Any) -> str:
-        *pieces, (last, _) = expr.args
-        total = self.value(last)
-        mask = "i1" if self.kind == self.scalar else f"<{self.width} x i1>"
-        for value, test in reversed(pieces):
-            condition, chosen = self._condition(test), self.value(value)
-            total = self._new(
-                f"select {mask} {condition}, {self.kind} {chosen}, {self.kind} {total}"
-            )
-        return total
-
-    def _condition(self, test: Any) -> str:
-        if isinstance(test, Relational):
-            a, b = self.value(test.lhs), self.value(test.rhs)
-            return self._new(f"fcmp {_COMPARE[type(test)]} {self.kind} {a}, {b}")
-        if isinstance(test, And | Or):
-            mask = "i1" if self.kind == self.scalar else f"<{self.width} x i1>"
-            operation = "and" if isinstance(test, And) else "or"
-            names = [self._condition(a) for a in sorted(test.args, key=str)]
-            total = names[0]
-            for name in names[1:]:
-                total = self._new(f"{operation} {mask} {total}, {name}")
-            return total
-        raise NotSupportedError("vector code for a condition", str(test), 'use method="scalar"')
-
-
-def _double(value: float) -> str:
-    """Return a double as LLVM writes it exactly."""
-    return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+    def _tolerance(self, symbol: Symbol) -> str:
+        """Lines that choose the tolerance of a polish step."""
+        w = self.writer
+        w.begin(w.scalar)
+        value = double(float(LOOSER[-1][1]))
+        for steps, tolerance in reversed(LOOSER[:-1]):
+            test = w.new(f"icmp ult i64 %p, {steps}")
+            value = w.new(f"select i1 {test}, double {double(float(tolerance))}, double {value}")
+        again = double(float(AGAIN[1]))
+        w.kept[symbol] = w.splat(w.new(f"select i1 %first.turn, double {value}, double {again}"))
+        return w.end()

@@ -1,38 +1,28 @@
-"""The solver of a triangular Program as branch-free phases over independent lanes.
+"""The solver of a triangular Program as branch-free phases over independent lanes: their types.
 
 Stage: a Program and what is asked of it in, a ``LaneProgram`` out: straight-line phases in which
-every decision is a selection, so that a target can run many points side by side in vector units. A
-point that has converged is frozen: its numbers do not depend on which other points it shares a
-block with.
-
-========  ==========================================================================================
-phase     what it does
-========  ==========================================================================================
-setup     invariants of the point, the start (an upper bound), the bracket
-tower     one Newton step on the tower inside the bracket; repeated while any lane is ``on``
-between   what the polish starts from
-polish    one Newton step on the full system; repeated while any lane is ``on``
-finish    rows of the result; lanes with a residual above rounding are ``on`` for another round
-========  ==========================================================================================
-
-The tower stops as soon as its step is below ``NEAR``; its last step is not taken, because the first
-step of the polish, which sees the same point, takes it without the rounding of the elimination.
+every decision is a selection, so that a target can run many points side by side in vector units.
+There are two passes. The quick one (``quick_phases``) solves nearly every point; what it cannot
+vouch for is gathered into new blocks and solved from the start by the careful one
+(``careful_phases``). Both treat points one by one: a point's numbers, and its pass, do not depend
+on which other points it shares a block with.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sympy import Abs, Add, And, Expr, Function, Integer, Max, Or, Piecewise, Pow, Rational, Symbol
+from sympy import Expr, Function, Integer, Piecewise, Pow, Rational, Symbol
 from sympy.logic.boolalg import Boolean
 
 from derive.block import Block, Line, fresh, symbols_of
 from derive.coupled import AnyProgram
-from derive.errors import UnknownNameError
 from derive.printing.lower import Lowering
-from derive.program import UNIT, Program
+from derive.program import Program
 
 MAX_STEPS = 200
 POLISH_STEPS = 40
+QUICK_STEPS = 6
+"""Steps of the quick pass after which a point is left to the careful one."""
 NEAR = Rational(1, 10**8)
 """Relative step below which the next Newton error is at rounding level (steps square)."""
 LOOSER = ((6, NEAR), (12, Rational(1, 10**6)), (POLISH_STEPS, Rational(1, 10**4)))
@@ -41,14 +31,14 @@ ROUNDS = 4
 """Rounds of polish and finish; the first suffices unless the equations are nearly degenerate."""
 AGAIN = (3, Rational(1, 10**15))
 """Steps and tolerance of the polish in later rounds."""
-_ROUNDED = 2
+ROUNDED = 2
 """Residual in rounding units, relative to its rounding bound, that needs no other round."""
 RESIDUAL = Rational(1, 10**12)
 """Relative residual above which a point has stalled; below it, the errors carry the residual."""
-_HUGE = Integer(10) ** 300
-_TINY = Rational(1, 10**100)
+HUGE = Integer(10) ** 300
+TINY = Rational(1, 10**100)
 """Floor of an unknown; its square and the inverse of its square are doubles."""
-_HALF = Rational(1, 2)
+HALF = Rational(1, 2)
 
 
 @dataclass(frozen=True)
@@ -68,10 +58,17 @@ class Asked:
 
 @dataclass(frozen=True)
 class Phase:
-    """A block whose results are stored in lanes: ``stores[i] = results[i]``, all at once."""
+    """A block whose results are stored in lanes: ``stores[i] = results[i]``, all at once.
+
+    Attributes:
+        block: the code.
+        stores: where its results go.
+        rough: lines that need only about eight digits; a target may take short cuts there.
+    """
 
     block: Block
     stores: tuple[Symbol, ...]
+    rough: frozenset[Symbol] = frozenset()
 
     @property
     def operations(self) -> int:
@@ -87,23 +84,15 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class LaneProgram:
-    """Phases and the lines that come before all of them.
+class Careful:
+    """The pass that guards every step; see ``careful_phases``.
 
     Attributes:
-        program: what is solved.
-        asked: what is returned.
-        call: lines computed once per call, from constants.
-        setup, tower, between, polish, finish: phases, see the module.
+        setup, tower, between, polish, finish: phases.
         tolerance: the symbol that holds the tolerance of the polish.
         on: the lane that is 1 while a point is being solved.
-        rows: names of what ``finish`` stores, in order, before ``on``; the last two are status and
-            steps.
     """
 
-    program: Program
-    asked: Asked
-    call: tuple[Line, ...]
     setup: Phase
     tower: Phase
     between: Phase
@@ -111,49 +100,91 @@ class LaneProgram:
     finish: Phase
     tolerance: Symbol
     on: Symbol
+
+    @property
+    def phases(self) -> dict[str, Phase]:
+        """The phases in order."""
+        names = ("setup", "tower", "between", "polish", "finish")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def flags(self) -> dict[str, Symbol]:
+        """For each phase that may be repeated, the lane that asks for it."""
+        return dict.fromkeys(("tower", "polish", "finish"), self.on)
+
+
+@dataclass(frozen=True)
+class Quick:
+    """The pass that checks at the end; see ``quick_phases``.
+
+    Attributes:
+        begin, descend, land: phases.
+        far: the lane that is 1 while the steps of a point are not small.
+        failed: the lane that is 1 where the careful pass is needed; the last one ``land`` stores.
+    """
+
+    begin: Phase
+    descend: Phase
+    land: Phase
+    far: Symbol
+    failed: Symbol
+
+    @property
+    def phases(self) -> dict[str, Phase]:
+        """The phases in order."""
+        return {name: getattr(self, name) for name in ("begin", "descend", "land")}
+
+    @property
+    def flags(self) -> dict[str, Symbol]:
+        """For each phase that may be followed by more work, the lane that asks for it."""
+        return {"descend": self.far, "land": self.failed}
+
+
+@dataclass(frozen=True)
+class LaneProgram:
+    """Both passes, and the lines that come before all of them.
+
+    Attributes:
+        program: what is solved.
+        asked: what is returned.
+        call: lines computed once per call, from constants.
+        quick, careful: the passes.
+        rows: names of what ``finish`` and ``land`` store, in order, before their flag; the last two
+            are status and steps.
+    """
+
+    program: Program
+    asked: Asked
+    call: tuple[Line, ...]
+    quick: Quick
+    careful: Careful
     rows: tuple[str, ...]
 
     @property
-    def phases(self) -> tuple[Phase, ...]:
-        """The phases in order."""
-        return (self.setup, self.tower, self.between, self.polish, self.finish)
+    def phases(self) -> dict[str, Phase]:
+        """The phases of both passes in order."""
+        return self.quick.phases | self.careful.phases
 
     def special_functions(self) -> tuple[str, ...]:
         """Return names of the functions that are more than arithmetic, roots and selections."""
         exprs = [e for _, e in self.call]
-        for phase in self.phases:
+        for phase in self.phases.values():
             exprs += [e for _, e in phase.block.lines] + list(phase.block.results)
         names = {type(f).__name__ for e in exprs for f in e.atoms(Function)}
         powers = {p for e in exprs for p in e.atoms(Pow)}
-        odd = any(not (p.exp.is_Integer or abs(p.exp) == _HALF) for p in powers)
+        odd = any(not (p.exp.is_Integer or abs(p.exp) == HALF) for p in powers)
         return tuple(sorted(names - {"Abs", "Piecewise"} | ({"pow"} if odd else set())))
 
-    def slots(self) -> tuple[Symbol, ...]:
-        """Return the symbols that live in lanes: controls first, then what phases store."""
-        order = dict.fromkeys((*self.program.inputs, *(s for p in self.phases for s in p.stores)))
-        return tuple(order)
+    def slots(self, which: Quick | Careful) -> dict[Symbol, int]:
+        """Return the place of each lane of a pass: controls first, then what its phases store."""
+        stores = (s for p in which.phases.values() for s in p.stores)
+        order = dict.fromkeys((*self.program.inputs, *stores))
+        return {symbol: k for k, symbol in enumerate(order)}
 
 
 def all_of(program: Program) -> Asked:
     """Return the request for everything a program can give."""
     return Asked(program.outputs)
-
-
-def lane_program(program: Program, asked: Asked | None = None) -> LaneProgram:
-    """Return the phases of a program.
-
-    Raises:
-        UnknownNameError: for an output that the program does not have.
-    """
-    chosen = asked or all_of(program)
-    for name in chosen.outputs:
-        if name not in program.outputs:
-            raise UnknownNameError(
-                f"output {name!r}",
-                f"{program.name} has {', '.join(program.outputs)}",
-                "use one of them",
-            )
-    return _Phases(program, chosen).build()
 
 
 def row_names(program: AnyProgram, asked: Asked) -> tuple[str, ...]:
@@ -173,162 +204,37 @@ def row_names(program: AnyProgram, asked: Asked) -> tuple[str, ...]:
     )
 
 
-class _Phases:
-    """Builds the phases of one program; see ``lane_program``."""
+class Copy:
+    """Blocks of a program over lanes: its unknowns become plain symbols without a sign.
 
-    def __init__(self, program: Program, asked: Asked) -> None:
-        self.program, self.asked = program, asked
+    Attributes:
+        x: the unknowns as lanes, in order.
+    """
+
+    def __init__(self, program: Program) -> None:
         by_name = {s.name: s for s in program.newton.inputs}
-        self.real = {by_name[u]: fresh(f"lane_{u}") for u in program.unknowns}
-        self.x = tuple(self.real.values())
-        self.low, self.high, self.on, self.count, self.code = (
-            fresh(f"lane_{n}") for n in ("low", "high", "on", "count", "code")
-        )
-        self.tolerance = fresh("lane_tolerance")
-        constants = [s for s, _ in program.constants]
-        self.lowering = Lowering([UNIT, self.tolerance, *constants], program.inputs)
+        self.program = program
+        self.lanes = {by_name[u]: fresh(f"lane_{u}") for u in program.unknowns}
+        self.x = tuple(self.lanes.values())
 
-    def build(self) -> LaneProgram:
-        tower, between, polish = self._tower(), self._between(), self._polish()
-        finish = self._finish()
-        start = self.lowering.block(self.program.start).results[0]
-        needed = {s for p in (tower, between, polish, finish) for s in p.block.inputs}
-        call_level = {s for s, _ in self.lowering.call}
-        kept = tuple(s for s, _ in self.lowering.point if s in needed and s not in call_level)
-        return LaneProgram(
-            program=self.program,
-            asked=self.asked,
-            call=self.lowering.call,
-            setup=self._setup(start, kept),
-            tower=tower,
-            between=between,
-            polish=polish,
-            finish=finish,
-            tolerance=self.tolerance,
-            on=self.on,
-            rows=row_names(self.program, self.asked),
-        )
-
-    def _copy(self, block: Block, tag: str = "") -> tuple[list[Line], list[Expr]]:
-        """Return lines and results with unknowns replaced by lanes, which have no sign.
-
-        With a tag, unknowns that the block defines get names of their own.
-        """
-        new = dict(self.real)
+    def __call__(self, block: Block, tag: str = "") -> tuple[list[Line], list[Expr]]:
+        """Return lines and results; with a tag, unknowns that lines define get other names."""
+        new = dict(self.lanes)
         if tag:
             defined = {s for s, _ in block.lines}
-            new |= {s: fresh(f"lane_{s.name}_{tag}") for s in self.real if s in defined}
+            new |= {s: fresh(f"lane_{s.name}_{tag}") for s in self.lanes if s in defined}
         lines = [(new.get(s, s), e.xreplace(new)) for s, e in block.lines]
         return lines, [e.xreplace(new) for e in block.results]
 
-    def _phase(self, lines: Sequence[Line], stores: Sequence[tuple[Symbol, Expr]]) -> Phase:
-        results = tuple(e for _, e in stores)
-        inputs = _read(lines, results)
-        return Phase(
-            self.lowering.block(Block(inputs, tuple(lines), results).pruned()),
-            tuple(s for s, _ in stores),
-        )
-
-    def _setup(self, start: Expr, kept: Sequence[Symbol]) -> Phase:
-        known = fresh("lane_known")
-        total = Add(*(Abs(c) for c in self.program.inputs)) + start
-        lines = [
-            *self.lowering.point,
-            (known, _choose(Abs(total) < _HUGE, Integer(1), Integer(0))),
-        ]
-        stores = [
-            (self.x[0], start * Rational(1000000001, 1000000000)),
-            *((x, Integer(1)) for x in self.x[1:]),
-            (self.low, Integer(0)),
-            (self.high, _HUGE),
-            (self.on, known),
-            (self.count, Integer(0)),
-            (self.code, _choose(known > _HALF, Integer(1), Integer(4))),
-            *((s, s) for s in kept),
-        ]
-        results = tuple(e for _, e in stores)
-        block = Block(_read(lines, results), tuple(lines), results).pruned()
-        return Phase(block, tuple(s for s, _ in stores))
-
-    def _tower(self) -> Phase:
-        x0 = self.x[0]
-        lines, results = self._copy(self.program.tower, "new")
-        name = _Namer(lines)
-        *tail, value, slope, guard = results
-        value, guard = name("value", value), name("guard", guard)
-        right = name("right", _choose(And(guard > 0, value >= 0), Integer(1), Integer(0)))
-        low = name("low_next", _choose(right > _HALF, self.low, x0))
-        high = name("high_next", _choose(right > _HALF, x0, self.high))
-        middle = name("middle", _choose(high < _HUGE / 10, (low + high) / 2, 2 * x0))
-        newton = name("newton", x0 - value / slope)
-        inside = name("inside", _choose(newton > low, right, Integer(0)))
-        step = name("step", _choose(inside > _HALF, newton, middle))
-        near = name("near", _choose(Abs(step - x0) <= NEAR * x0, right, Integer(0)))
-        tight = Rational(4, 10**16) * high
-        done = name("done", _choose(high - low <= tight, Integer(1), near))
-        finite = Or(Abs(value) < _HUGE, guard <= 0)
-        alive = name("alive", _choose(finite, self.on, Integer(0)))
-        go = name("go", _choose(done > _HALF, Integer(0), alive))
-        seen = name("seen", _choose(right > _HALF, self.on, Integer(0)))
-        stopped = name("stopped", _choose(done > _HALF, Integer(0), Integer(1)))
-        ended = name("ended", _choose(alive > _HALF, stopped, Integer(4)))
-        stores = [
-            (x0, _choose(go > _HALF, step, x0)),
-            *((x, _choose(seen > _HALF, t, x)) for x, t in zip(self.x[1:], tail, strict=True)),
-            (self.low, low),
-            (self.high, high),
-            (self.count, self.count + self.on),
-            (self.code, _choose(self.on > _HALF, ended, self.code)),
-            (self.on, go),
-        ]
-        return self._phase(lines, stores)
-
-    def _between(self) -> Phase:
-        lines: list[Line] = []
-        name = _Namer(lines)
-        tight = self.high - self.low <= Rational(1, 10**10) * self.high
-        bracketed = name("bracketed", _choose(tight, Integer(0), self.code))
-        stalled = And(self.code > _HALF, self.code < 1 + _HALF)
-        code = name("code_next", _choose(stalled, bracketed, self.code))
-        stores = [
-            *((x, Max(Abs(x), _TINY)) for x in self.x),
-            (self.code, code),
-            (self.on, _choose(code < _HALF, Integer(1), Integer(0))),
-        ]
-        return self._phase(lines, stores)
-
-    def _polish(self) -> Phase:
-        lines, results = self._copy(self.program.newton)
-        name = _Namer(lines)
-        moves = [name(f"move_{i}", d) for i, d in enumerate(results)]
-        total = Add(*(Abs(d) for d in moves))
-        alive = name("alive", _choose(total < _HUGE, self.on, Integer(0)))
-        near = [Abs(d) <= self.tolerance * x for d, x in zip(moves, self.x, strict=True)]
-        go = name("go", _choose(And(*near), Integer(0), alive))
-        died = name("died", _choose(alive > _HALF, self.code, Integer(4)))
-        stores = []
-        for x, d in zip(self.x, moves, strict=True):
-            moved = name(f"moved_{x}", x + d)
-            floor = name(f"floor_{x}", NEAR * x)
-            kept = name(f"kept_{x}", _choose(moved > floor, moved, floor))
-            stores.append((x, _choose(alive > _HALF, kept, x)))
-        stores += [
-            (self.count, self.count + self.on),
-            (self.code, _choose(self.on > _HALF, died, self.code)),
-            (self.on, go),
-        ]
-        return self._phase(lines, stores)
-
-    def _finish(self) -> Phase:
-        program, asked, n = self.program, self.asked, len(self.x)
-        lines, report = self._copy(program.report)
-        more, slopes = self._copy(program.slopes)
-        name = _Namer(lines)
+    def answers(self, asked: Asked) -> tuple[list[Line], dict[str, Expr]]:
+        """Return lines, and every row of the result but status and steps."""
+        program, n = self.program, len(self.x)
+        lines, report = self(program.report)
+        more, slopes = self(program.slopes)
         count = len(program.outputs)
         chosen = [program.outputs.index(o) for o in asked.outputs]
-        residual = name("residual", report[0])
         found: dict[str, Expr] = dict(zip(program.unknowns, self.x, strict=True))
-        found["residual"] = residual
+        found["residual"] = report[0]
         found |= {f"error {u}": report[1 + i] for i, u in enumerate(program.unknowns)}
         for k in chosen:
             o = program.outputs[k]
@@ -338,13 +244,7 @@ class _Phases:
             found[s], found[f"error {s}"] = slopes[k], slopes[count + k]
         if asked.slopes and chosen:
             lines.extend(_merged(lines, more, found, chosen, program))
-        ended = name("ended", _choose(residual <= RESIDUAL, Integer(0), Integer(2)))
-        found["status"] = _choose(self.code > _HALF, self.code, ended)
-        found["steps"] = self.count
-        rows = row_names(program, asked)
-        stores = [(fresh(f"row_{i}"), found[r]) for i, r in enumerate(rows)]
-        rough = And(residual > _ROUNDED * UNIT, self.code < _HALF)
-        return self._phase(lines, [*stores, (self.on, _choose(rough, Integer(1), Integer(0)))])
+        return lines, found
 
 
 def _merged(
@@ -372,7 +272,7 @@ def _merged(
     return out
 
 
-class _Namer:
+class Namer:
     """Appends named lines."""
 
     def __init__(self, lines: list[Line]) -> None:
@@ -385,11 +285,13 @@ class _Namer:
         return symbol
 
 
-def _choose(condition: Boolean | bool, value: Expr, other: Expr) -> Expr:
+def choose(condition: Boolean | bool, value: Expr, other: Expr) -> Expr:
+    """Return the selection between two values."""
     return Piecewise((value, condition), (other, True), evaluate=False)
 
 
-def _read(lines: Sequence[Line], results: Sequence[Expr]) -> tuple[Symbol, ...]:
+def read_by(lines: Sequence[Line], results: Sequence[Expr]) -> tuple[Symbol, ...]:
+    """Return the symbols that lines and results read and no line defines."""
     defined: set[Symbol] = set()
     read: set[Symbol] = set()
     for symbol, expr in lines:
@@ -398,3 +300,26 @@ def _read(lines: Sequence[Line], results: Sequence[Expr]) -> tuple[Symbol, ...]:
     for expr in results:
         read |= set(symbols_of(expr)) - defined
     return tuple(sorted(read, key=str))
+
+
+def make_phase(
+    lowering: Lowering, lines: Sequence[Line], stores: Sequence[tuple[Symbol, Expr]]
+) -> Phase:
+    """Return the lowered phase of lines and of pairs (lane, what is stored there)."""
+    results = tuple(e for _, e in stores)
+    block = Block(read_by(lines, results), tuple(lines), results).pruned()
+    return Phase(lowering.block(block), tuple(s for s, _ in stores))
+
+
+def first_phase(lines: Sequence[Line], stores: Sequence[tuple[Symbol, Expr]]) -> Phase:
+    """Return the phase that computes what is fixed at each point; it is lowered already."""
+    results = tuple(e for _, e in stores)
+    block = Block(read_by(lines, results), tuple(lines), results).pruned()
+    return Phase(block, tuple(s for s, _ in stores))
+
+
+def hoisted(lowering: Lowering, phases: Sequence[Phase]) -> list[Symbol]:
+    """Return what is fixed at each point and read by phases."""
+    needed = {s for p in phases for s in p.block.inputs}
+    fixed = {s for s, _ in lowering.call}
+    return [s for s, _ in lowering.point if s in needed and s not in fixed]

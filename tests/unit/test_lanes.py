@@ -11,14 +11,15 @@ from sympy import exp
 from derive.block import Block
 from derive.codegen import LanePrinter
 from derive.errors import NotSupportedError, UnknownNameError
-from derive.printing.lane_phases import Asked, lane_program, row_names
+from derive.printing.lane_phases import QUICK_STEPS, Asked, row_names
+from derive.printing.lane_program import lane_program
 from derive.program import program
 from derive.theory.deep_features import deep_features
 from numeric.c_oracle import build, c_source
 from numeric.compiled import METHODS, choose, compile
 from numeric.lanes import WIDTH, lane_source
 from numeric.solution import Status
-from numeric.vector_code import assembly, compile_vectors
+from numeric.vector_code import assembly, compile_vectors, has_estimates
 from numeric.vector_ir import vector_source
 
 PROGRAM = program(deep_features(["tanh"]).system())
@@ -83,12 +84,13 @@ def test_numbers_do_not_depend_on_the_points_per_block(rng):
         [controls["alpha"], *controls["gamma"], controls["lam"], controls["noise"]]
     )
     results = []
-    for width in (16, 32):
+    for width in (8, 16, 32):
         out = np.empty(len(lanes.rows) * size)
-        run = compile_vectors(vector_source(lanes, width))
+        run = compile_vectors(vector_source(lanes, width, has_estimates()))
         run(flat, constants, out, size, 0, size // width)
         results.append(out)
-    assert np.array_equal(*results)
+    assert np.array_equal(results[0], results[1])
+    assert np.array_equal(results[0], results[2])
 
 
 def test_a_point_without_numbers_leaves_its_neighbours_alone(evaluators, rng):
@@ -161,6 +163,67 @@ def test_c_agrees_to_rounding(tmp_path, rng):
     assert np.max(np.abs(outs[0][:2] / outs[1][:2] - 1)) <= 1e-13
 
 
+def hard_points(rng, count):
+    """Points of which many need the careful pass: strong cancellation, ratios far from one."""
+
+    def spread(low, high):
+        return np.exp(rng.uniform(np.log(low), np.log(high), count))
+
+    return {
+        "alpha": spread(1e-3, 1e3),
+        "gamma": (spread(1e-3, 1e3),),
+        "lam": spread(1e-14, 1e-2),
+        "noise": spread(1e-2, 1),
+    }
+
+
+@pytest.mark.parametrize("method", ["llvm", "lanes"])
+def test_points_of_both_passes_share_blocks_and_do_not_see_each_other(evaluators, method, rng):
+    controls = hard_points(rng, 700)
+    together = evaluators[method](**controls)
+    careful = together.steps > QUICK_STEPS + 1
+    assert 5 <= np.sum(careful) <= 600
+    for kept in (careful, ~careful):
+        alone = evaluators[method](
+            **{
+                k: tuple(g[kept] for g in v) if isinstance(v, tuple) else v[kept]
+                for k, v in controls.items()
+            }
+        )
+        for name in (*alone.unknowns, *alone.outputs):
+            assert np.array_equal(alone[name], together[name][kept]), name
+
+
+@pytest.mark.parametrize("method", ["llvm", "lanes"])
+def test_hard_points_agree_with_one_point_at_a_time_within_the_sum_of_their_errors(
+    evaluators, method, rng
+):
+    controls = hard_points(rng, 2000)
+    lanes, scalar = evaluators[method](**controls), evaluators["scalar"](**controls)
+    assert lanes.converged
+    for name in (*lanes.unknowns, *lanes.outputs):
+        assert np.all(
+            np.abs(lanes[name] - scalar[name]) <= lanes.error[name] + scalar.error[name]
+        ), name
+
+
+def damaged_descent():
+    """The quick step with tangents of the wrong sign."""
+    *kept, tangent = PROGRAM.descent.results
+    return replace(PROGRAM.descent, results=(*kept, -tangent))
+
+
+def test_a_planted_error_in_the_quick_pass_sends_its_points_to_the_careful_one(rng):
+    broken = replace(PROGRAM, descent=damaged_descent())
+    controls = points(rng, 200)
+    damaged = compile(broken, outputs=(), errors=False, slopes=False)(**controls)
+    sound = compile(PROGRAM, outputs=(), errors=False, slopes=False)(**controls)
+    assert damaged.converged
+    assert np.mean(damaged.steps) > np.mean(sound.steps) + 0.5
+    for name in sound.unknowns:
+        assert np.max(np.abs(damaged[name] / sound[name] - 1)) <= 1e-13
+
+
 def test_the_choice_names_its_reason():
     lanes = lane_program(PROGRAM, LEAN)
     assert choose(lanes) == ("llvm", "arithmetic only")
@@ -180,10 +243,11 @@ def test_unknown_methods_and_outputs_are_refused_by_name():
 
 def test_sources_carry_counts_and_no_constants():
     lanes = lane_program(PROGRAM, LEAN)
-    assert "Operations and divisions of one lane: setup" in lane_source(lanes)
+    assert "Operations and divisions of one lane: begin" in lane_source(lanes)
     other = lane_program(program(deep_features(["erf"]).system()), LEAN)
     assert lane_source(other) == lane_source(lanes)
-    assert lanes.tower.divisions == 3
+    assert lanes.quick.descend.divisions == lanes.careful.tower.divisions == 3
+    assert lanes.quick.descend.operations < lanes.careful.tower.operations
 
 
 def test_a_planted_error_in_the_newton_step_is_caught_by_the_residual(rng):
@@ -192,7 +256,8 @@ def test_a_planted_error_in_the_newton_step_is_caught_by_the_residual(rng):
         PROGRAM.newton.lines,
         tuple(d / 10 for d in PROGRAM.newton.results),
     )
-    broken = compile(replace(PROGRAM, newton=damaged), outputs=(), errors=False, slopes=False)
+    both = replace(PROGRAM, newton=damaged, descent=damaged_descent())
+    broken = compile(both, outputs=(), errors=False, slopes=False)
     solution = broken(**points(rng, 200))
     assert np.any(solution.status == Status.STALLED)
 

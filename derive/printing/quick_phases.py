@@ -1,0 +1,137 @@
+"""The quick pass of a triangular Program: what nearly every point needs, and no more.
+
+Stage: beside ``lane_phases``, which holds the types. The start is an upper bound and the closing
+equation convex, so plain Newton on the tower descends to the root; nearly no point needs a guard on
+the way. The quick pass takes such steps and checks *afterwards* that all went well. A point for
+which it did not is left to the careful pass, which starts anew.
+
+========  ==========================================================================================
+phase     what it does
+========  ==========================================================================================
+begin     invariants of the point, and the start
+descend   one Newton step on the tower; repeated while any lane is ``far``. A step that is below
+          ``NEAR`` is not taken, so a lane that has converged repeats the same numbers
+land      takes that step, the later unknowns along their tangents; rows of the result; a lane has
+          ``failed`` unless its step was small, all branch conditions hold, and the residual is at
+          rounding level
+========  ==========================================================================================
+
+The tower loses the digits of the later unknowns, which are differences. The step along the tangents
+restores them, as a Newton step on the full system does: it solves the closing equation in them.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from sympy import Abs, And, Expr, Integer, Pow, Rational, Symbol
+
+from derive.block import Block, fresh, symbols_of
+from derive.printing.lane_phases import (
+    HALF,
+    NEAR,
+    ROUNDED,
+    Asked,
+    Copy,
+    Namer,
+    Phase,
+    Quick,
+    choose,
+    first_phase,
+    hoisted,
+    make_phase,
+    row_names,
+)
+from derive.printing.lower import Lowering
+from derive.program import UNIT
+
+_ABOVE = 1 + Rational(1, 10**7)
+"""Raises the start by more than the rounding of a rough one."""
+
+
+def quick_phases(copy: Copy, asked: Asked, lowering: Lowering) -> Quick:
+    """Return the phases of a program."""
+    return _Phases(copy, asked, lowering).build()
+
+
+class _Phases:
+    """Builds the phases of one program."""
+
+    def __init__(self, copy: Copy, asked: Asked, lowering: Lowering) -> None:
+        self.program, self.asked, self.copy = copy.program, asked, copy
+        self.lowering, self.x = lowering, copy.x
+        self.far, self.failed, self.count, self.move = (
+            fresh(f"lane_{n}") for n in ("far", "failed", "count", "move")
+        )
+
+    def build(self) -> Quick:
+        descend, land = self._descend(), self._land()
+        start = self.lowering.block(self.program.start).results[0]
+        kept = hoisted(self.lowering, (descend, land))
+        return Quick(
+            begin=self._begin(start, kept),
+            descend=descend,
+            land=land,
+            far=self.far,
+            failed=self.failed,
+        )
+
+    def _begin(self, start: Expr, kept: list[Symbol]) -> Phase:
+        lines = list(self.lowering.point)
+        stores = [(self.x[0], start * _ABOVE), (self.count, Integer(1)), *((s, s) for s in kept)]
+        phase = first_phase(lines, stores)
+        exact = _ancestors(phase.block, kept)
+        return replace(phase, rough=frozenset(s for s, _ in phase.block.lines) - exact)
+
+    def _descend(self) -> Phase:
+        program, x0 = self.program, self.x[0]
+        lines, results = self.copy(program.descent, "new")
+        n = len(self.x)
+        tail, value, slope, tangents = results[: n - 1], *results[n - 1 : n + 1], results[n + 1 :]
+        name = Namer(lines)
+        below = name("slope", slope)
+        move = name("move", -value / below)
+        far = choose(Abs(move) <= NEAR * x0, Integer(0), Integer(1))
+        go = name("go", far)
+        stores = [
+            (x0, choose(go > HALF, x0 + move, x0)),
+            *((x, t + r * move) for x, t, r in zip(self.x[1:], tail, tangents, strict=True)),
+            (self.move, move),
+            (self.count, self.count + go),
+            (self.far, go),
+        ]
+        return _rough(make_phase(self.lowering, lines, stores), [below])
+
+    def _land(self) -> Phase:
+        x0 = self.x[0]
+        landed = fresh("lane_landed")
+        lines, found = self.copy.answers(self.asked)
+        more, holds = self.copy(self.program.proof.conditions)
+        known = {s for s, _ in lines}
+        lines += [line for line in more if line[0] not in known]
+        name = Namer(lines)
+        residual = found["residual"] = name("residual", found["residual"])
+        good = And(residual <= ROUNDED * UNIT, self.far < HALF, *(c > 0 for c in holds))
+        found["status"], found["steps"] = Integer(0), self.count
+        rows = row_names(self.program, self.asked)
+        stores = [(fresh(f"row_{i}"), found[r]) for i, r in enumerate(rows)]
+        stores.append((self.failed, choose(good, Integer(0), Integer(1))))
+        here = {x0: landed}
+        lines = [(landed, x0 + self.move), *((s, e.xreplace(here)) for s, e in lines)]
+        phase = make_phase(self.lowering, lines, [(s, e.xreplace(here)) for s, e in stores])
+        ratios = self.program.report.results[0].atoms(Pow)
+        return _rough(phase, (r.base for r in ratios if r.exp == -1))
+
+
+def _rough(phase: Phase, bases: Iterable[Expr]) -> Phase:
+    """Mark the reciprocals of some symbols as rough."""
+    wanted = {1 / b for b in bases}
+    return replace(phase, rough=frozenset(s for s, e in phase.block.lines if e in wanted))
+
+
+def _ancestors(block: Block, results: Iterable[Symbol]) -> set[Symbol]:
+    """Return the lines of a block on which some symbols depend, themselves included."""
+    needed = set(results)
+    for symbol, expr in reversed(block.lines):
+        if symbol in needed:
+            needed.update(symbols_of(expr))
+    return needed
