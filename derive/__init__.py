@@ -7,6 +7,8 @@ from derive.activation import Activation as Activation
 from derive.errors import DeriveError as DeriveError
 from derive.expectation import Expectation as Expectation
 from derive.gaussian import expect as expect
+from derive.model_rank import model_rank as model_rank
+from derive.piecewise_rank import piecewise_rank as piecewise_rank
 from derive.reader import read_expression as read_expression
 from derive.symbols import control as control
 from derive.symbols import rho as rho
@@ -24,6 +26,8 @@ __all__ = [
     "Value",
     "control",
     "expect",
+    "model_rank",
+    "piecewise_rank",
     "read_expression",
     "rho",
     "z",

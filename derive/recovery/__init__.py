@@ -1,0 +1,1 @@
+"""Inner rooms of ``derive.theory.local_recovery``: families, closed forms, strata, completion."""
