@@ -66,6 +66,15 @@ def vanishes_at_zero(activation: str) -> bool:
     return bool(applied(activation, Integer(0)).doit() == 0)
 
 
+def starts_linearly(activation: str) -> bool:
+    """Return whether an activation is zero at zero with a slope.
+
+    Then a neuron without weights adds nothing, and a small one something of second order.
+    """
+    slope = read_expression(activation).diff(z).xreplace({z: Integer(0)})
+    return vanishes_at_zero(activation) and bool(slope.doit() != 0)
+
+
 def count(value: int, name: str, least: int = 1) -> None:
     """Refuse a size that is no whole number of at least ``least``."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:

@@ -58,7 +58,11 @@ class DeepLinear:
         return Family(dot(u, values), tuple(theta), (*v, *u))
 
     def target(self, r: int, seed: int = 0) -> Point:
-        """Return a point for a random matrix of rank r, the rest of every layer zero."""
+        """Return a point for a random matrix of rank r.
+
+        The surplus of the first and of the last layer is zero; layers between are block diagonal,
+        so that moving both ends of the surplus at once moves the product at second order.
+        """
         if not 0 <= r <= min(self.widths):
             raise RangeError(
                 f"a target of rank {r}",
@@ -69,9 +73,11 @@ class DeepLinear:
         point = zeros(self.family().parameters)
         last = len(self.widths) - 1
         for l in range(1, last + 1):
-            rows = self.layer(l)[: self.widths[l] if l == last else r]
-            wide = self.widths[0] if l == 1 else r
-            point |= {s: draw(rng) for row in rows for s in row[:wide]} if r else {}
+            for i, row in enumerate(self.layer(l)):
+                first = 0 if l == 1 else r if i >= r and l < last else 0
+                end = self.widths[0] if l == 1 else len(row) if i >= r and l < last else r
+                seen = l > 1 or i < r
+                point |= {s: draw(rng) for s in row[first:end]} if seen else {}
         return point
 
 
@@ -161,7 +167,7 @@ class Diagonal:
             raise RangeError(f"a target of {k} entries", f"d = {self.d}", f"use 0 to {self.d}")
         rng = random.Random(seed)
         u = symbols("u", self.depth, self.d)
-        point = zeros(u)
-        for j in chosen:
-            point |= {s: draw(rng) for s in u[j :: self.d]}
+        point = {s: draw(rng) for s in u}
+        for j in set(range(self.d)) - set(chosen):
+            point |= zeros(u[j :: self.d][:2])  # two factors: moving one of them moves nothing
         return point

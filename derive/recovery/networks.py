@@ -2,8 +2,8 @@ r"""Networks with neurons: two layers, any depth, one convolutional layer, monom
 
 Stage: declarations. Each gives its ``family()``, the number of its parameters, and ``target(k)``: a
 point of the network that represents a random function of intrinsic size k and lies where the rank
-of the tangent functions is least: surplus neurons have no outgoing weight, and no weights at all
-or, where the activation does not vanish at zero, the weights of the first neuron.
+of the tangent functions is least: surplus neurons have no weights at all or, where the activation
+does not start linearly at zero, share the first neuron: its weights, and parts of what goes out.
 Source: arXiv:2406.18035, arXiv:2105.14573 (embedding of narrow networks in wide ones).
 """
 
@@ -22,8 +22,8 @@ from derive.recovery.family import (
     count,
     dot,
     draw,
+    starts_linearly,
     symbols,
-    vanishes_at_zero,
     zeros,
 )
 
@@ -89,12 +89,8 @@ class TwoLayer:
         for i in range(1, k + 1):
             a, w, b = self.neuron(i)
             point |= {s: draw(rng) for s in (a, *w, *b)}
-        if k and not vanishes_at_zero(self.activation):
-            _, first, bias = self.neuron(1)
-            for i in range(k + 1, self.width + 1):
-                _, w, b = self.neuron(i)
-                pairs = zip((*w, *b), (*first, *bias), strict=True)
-                point |= {s: point[one] for s, one in pairs}
+        if k and not starts_linearly(self.activation):
+            split(point, [self.neuron(i) for i in (1, *range(k + 1, self.width + 1))])
         if self.output_bias:
             point[Symbol("c", real=True)] = draw(rng)
         return point
@@ -203,13 +199,21 @@ class FullyConnected:
             for i in range(1, narrow[l] + 1):
                 own = self.neuron(l, i)
                 point |= {s: draw(rng) for s in own[: narrow[l - 1]] + own[self.widths[l - 1] :]}
-        if not vanishes_at_zero(self.activation):
+        if not starts_linearly(self.activation):
             for l in range(1, len(narrow) - 1):
-                first = self.neuron(l, 1)
-                for i in range(narrow[l] + 1, self.widths[l] + 1):
-                    pairs = zip(self.neuron(l, i), first, strict=True)
-                    point |= {s: point[one] for s, one in pairs}
+                self._split(point, l, narrow)
         return point
+
+    def _split(self, point: Point, l: int, narrow: Sequence[int]) -> None:
+        """Let the surplus neurons of a layer share its first one."""
+        surplus = range(narrow[l] + 1, self.widths[l] + 1)
+        for i in surplus:
+            pairs = zip(self.neuron(l, i), self.neuron(l, 1), strict=True)
+            point |= {s: point[one] for s, one in pairs}
+        for i in range(1, narrow[l + 1] + 1):
+            after = self.neuron(l + 1, i)
+            shares = [after[0], *(after[j - 1] for j in surplus)]
+            point |= dict.fromkeys(shares, point[after[0]] / len(shares))
 
 
 @dataclass(frozen=True)
@@ -331,13 +335,25 @@ class Convolutional:
                 places = window if self.sharing == "full" else range(self.taps)
                 point |= {w[i]: value for i, value in zip(places, kernel, strict=True)}
                 point |= dict.fromkeys(b, bias)
-        if k and not vanishes_at_zero(self.activation):
-            for c, position in product(
-                range(k + 1, self.kernels + 1), range(1, self.positions + 1)
-            ):
-                (_, w, b), (_, first, one) = self.neuron(c, position), self.neuron(1, position)
-                point |= {s: point[t] for s, t in zip((*w, *b), (*first, *one), strict=True)}
+        if k and not starts_linearly(self.activation):
+            for position in range(1, self.positions + 1):
+                surplus = (1, *range(k + 1, self.kernels + 1))
+                split(point, [self.neuron(c, position) for c in surplus])
         return point
+
+
+Neuron = tuple[Symbol, list[Symbol], list[Symbol]]
+
+
+def split(point: Point, neurons: Sequence[Neuron]) -> None:
+    """Let neurons share the first of them: its weights, and equal parts of its output weight."""
+    first, *others = neurons
+    value = point[first[0]]
+    if any(point[a] != value for a, _, _ in others):  # pooled kernels share one output weight
+        point |= dict.fromkeys([a for a, _, _ in neurons], value / len(neurons))
+    for _, w, b in others:
+        pairs = zip((*w, *b), (*first[1], *first[2]), strict=True)
+        point |= {s: point[one] for s, one in pairs}
 
 
 def _product(sizes: Sequence[int]) -> int:
