@@ -121,6 +121,9 @@ class BlockPrinter(CodePrinter):
     def _print_Or(self, expr: Any) -> str:
         return " or ".join(sorted(f"({self._print(a)})" for a in expr.args))
 
+    def _print_TableMean(self, expr: Any) -> str:
+        return f"{expr.head}({self._print(expr.args[4])}, {self._print(expr.args[5])})"
+
     def _print_Function(self, expr: Any) -> str:
         name = type(expr).__name__
         if name not in _SAME_NAME:

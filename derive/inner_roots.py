@@ -1,4 +1,4 @@
-r"""Sums over many terms, and the root of one increasing concave function, as straight-line code.
+r"""The root of one increasing concave function, as straight-line code.
 
 Stage: below ``derive.layers``. A layer whose neurons differ (random biases, row norms) or whose
 rows have a covariance holds one inner equation
@@ -11,16 +11,14 @@ Newton's method on phi(x) = T from any lower bound climbs to the root and never 
 Jensen's inequality gives the lower bound G T - sum g w/G with G = sum g.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
-from sympy import Add, Expr, Max, Rational, Symbol
+from sympy import Expr, Max, Rational, Symbol
 
 from derive.block import Line, fresh
 from derive.symbols import Quantity
 from derive.tower import Solved
 
-GROUP = 8
-"""Terms per partial sum: keeps derivatives and rounding bounds of long sums short."""
 _FLOOR = Rational(1, 10**30)
 
 
@@ -31,34 +29,19 @@ def line(lines: list[Line], name: str, latex: str, expr: Expr) -> Symbol:
     return symbol
 
 
-def total(lines: list[Line], name: str, latex: str, terms: Sequence[Expr]) -> Symbol:
-    """Append a sum under its name, in partial sums if it is long, and return its symbol.
-
-    Example:
-        >>> from sympy.abc import x
-        >>> lines = []
-        >>> total(lines, "S", "S", [x**i for i in range(9)]), [str(s) for s, _ in lines]
-        (S, ['S_part_0', 'S_part_1', 'S'])
-    """
-    parts = list(terms)
-    if len(parts) > GROUP:
-        groups = [parts[i : i + GROUP] for i in range(0, len(parts), GROUP)]
-        parts = [
-            line(lines, f"{name}_part_{i}", rf"{latex}^{{({i})}}", Add(*group))
-            for i, group in enumerate(groups)
-        ]
-    return line(lines, name, latex, Add(*parts))
-
-
 def harmonic_root(
-    name: str, weights: Sequence[Expr], shifts: Sequence[Expr], target: Expr, steps: int
+    name: str,
+    mean: Callable[[int, Expr], Expr],
+    mass: tuple[Expr, Expr],
+    target: Expr,
+    steps: int,
 ) -> Solved:
-    """Return code for the root x of ``target * sum_j weights[j]/(x + shifts[j]) = 1``.
+    """Return code for the root x of ``target * sum_j g_j/(x + w_j) = 1``.
 
     Args:
         name: beginning of the names of the new lines.
-        weights: g_j > 0.
-        shifts: w_j > 0.
+        mean: sum_j g_j/(x + w_j)^m as a function of m and x.
+        mass: sum_j g_j and sum_j g_j w_j.
         target: T > 0.
         steps: Newton steps after the lower bound; each squares the relative distance at the end.
 
@@ -66,16 +49,12 @@ def harmonic_root(
     from it stays finite; a branch condition of the equation refuses the point.
     """
     lines: list[Line] = []
-    mass = _sum(lines, f"{name}_mass", list(weights))
-    moment = _sum(lines, f"{name}_moment", [g * w for g, w in zip(weights, shifts, strict=True)])
-    bound = mass * target - moment / mass
-    x = _plain(lines, f"{name}_0", Max(bound, _FLOOR * mass * target))
+    total, moment = mass
+    bound = total * target - moment / total
+    x = _plain(lines, f"{name}_0", Max(bound, _FLOOR * total * target))
     for i in range(1, steps + 1):
-        inverse = [_plain(lines, f"{name}_{i}_r{j}", 1 / (x + w)) for j, w in enumerate(shifts)]
-        first = [g * r for g, r in zip(weights, inverse, strict=True)]
-        value = _sum(lines, f"{name}_{i}_f", first)
-        squares = [f * r for f, r in zip(first, inverse, strict=True)]
-        slope = _sum(lines, f"{name}_{i}_s", squares)
+        value = _plain(lines, f"{name}_{i}_f", mean(1, x))
+        slope = _plain(lines, f"{name}_{i}_s", mean(2, x))
         rise = Max(target * value - 1, 0) * value / slope
         x = _plain(lines, f"{name}_{i}", x + rise)
     meaning = "Newton from a lower bound on an increasing concave function, which it never passes"
@@ -86,13 +65,3 @@ def _plain(lines: list[Line], name: str, expr: Expr) -> Symbol:
     symbol = fresh(name)
     lines.append((symbol, expr))
     return symbol
-
-
-def _sum(lines: list[Line], name: str, terms: list[Expr]) -> Symbol:
-    parts: list[Expr] = terms
-    if len(terms) > GROUP:
-        parts = [
-            _plain(lines, f"{name}_p{i}", Add(*terms[i : i + GROUP]))
-            for i in range(0, len(terms), GROUP)
-        ]
-    return _plain(lines, name, Add(*parts))

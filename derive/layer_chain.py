@@ -105,7 +105,15 @@ class Teacher:
 
 @dataclass(frozen=True)
 class Chain:
-    """Base, layers and teacher: what both routes read."""
+    """Base, layers and teacher: what both routes read.
+
+    Attributes:
+        base, layers, teacher: the network.
+        constants: exact values of the constant symbols.
+        groups: controls that are given as one vector.
+        log: steps so far.
+        assumptions: statements under which the equations hold.
+    """
 
     base: Base
     layers: tuple[Layer | MixedLayer, ...]

@@ -169,7 +169,7 @@ class _Covariance(_Route):
             mixed = random_gain.covariance_map(layer, x, state, self.lines)
             self.take(mixed.equation, mixed.condition)
             self.df.append(mixed.df)
-            self.empty = x * sum(g.share * p for g, p in zip(layer.gains, mixed.P, strict=True))
+            self.empty = mixed.empty
         else:
             gap = layer.width - self.df[-1]
             wide = f"layer {layer.level} is wide enough to pass the signal"
@@ -364,7 +364,7 @@ class _Kernel(_Route):
             mixed = random_gain.kernel_map(layer, k, (ridge, self.h[-1]), ratio, self.lines)
             self.take(mixed.equation, mixed.condition)
             self.h.append(mixed.df)
-            self.empty = k * sum(g.share * p for g, p in zip(layer.gains, mixed.P, strict=True))
+            self.empty = mixed.empty
         else:
             grown = self.h[-1] + layer.b / (layer.a * ridge)
             self.h.append(_line(self.lines, f"h_{name}", f"h_{{{name}}}", grown))

@@ -44,6 +44,7 @@ from derive.printing.partials import Tangents, along, bound
 from derive.rewrite import Log
 from derive.symbols import Quantity
 from derive.system import System
+from derive.tables import TableMean, means_of
 
 UNIT = Symbol("unit_roundoff", positive=True)
 """The rounding unit of the target, a constant that every target supplies."""
@@ -116,7 +117,15 @@ class Program:
         parts += [f"{s} = {srepr(e)}" for s, e in self.constants]
         for block in self.blocks().values():
             parts += [f"{s} = {e}" for s, e in block.lines] + [str(e) for e in block.results]
+        parts += [f"{f.head}: {f.table.key}" for f in self.means]
         return "\n".join(parts)
+
+    @cached_property
+    def means(self) -> tuple[TableMean, ...]:
+        """Means over tables that the blocks hold, one of each kind."""
+        proof = (self.proof.inclusion, self.proof.conditions)
+        blocks = (*self.blocks().values(), *proof)
+        return means_of(e for b in blocks for e in (*(e for _, e in b.lines), *b.results))
 
     def blocks(self) -> dict[str, Block]:
         """Return the blocks that determine the numbers, by name."""

@@ -3,7 +3,8 @@ r"""Layers whose neurons differ: random biases and row norms mix their gains.
 Stage: one layer of ``derive.layers``. Neuron i has the argument t_i (w_i . phi + noise of mean
 b_i); given its bias and norm it passes the signal with gain a_i = (t_i E s')^2 and adds noise
 b_i = kappa_*^2. The population covariance is D_1 W Omega W^T D_1 + D_* with diagonal D_1, D_*, and
-neither may be replaced by its mean. The averages below run over the neurons, as finite sums.
+neither may be replaced by its mean. The averages below run over the neurons, as finite sums
+(``derive.tables``).
 
 *Covariance route.* With tau = x' df'/gamma' (primes: the level below) and
 P = 1/(x + b + a tau) per neuron,
@@ -25,29 +26,17 @@ inner root x exists and is positive exactly where (gamma/gamma') x' E[a/(b + a t
 increases with x_0 (growth >= 0), so the induction of ``derive.layers`` holds as it stands.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sympy import Add, Expr, Integer, Symbol
+from sympy import Expr, Integer, Symbol
 
 from derive.block import Line
-from derive.inner_roots import harmonic_root, line, total
+from derive.inner_roots import harmonic_root, line
 from derive.system import Condition, Equation
+from derive.tables import Kinds
 
-STEPS = 6
+STEPS = 8
 """Newton steps of the inner root inside the tower; Newton on the full system does the rest."""
-
-
-@dataclass(frozen=True)
-class Gain:
-    """One kind of neuron: its share, a = (t E s')^2 and b = kappa_*^2.
-
-    All three are symbols or exact numbers, the shares with sum one.
-    """
-
-    share: Expr
-    a: Expr
-    b: Expr
 
 
 @dataclass(frozen=True)
@@ -56,19 +45,19 @@ class MixedLayer:
 
     Attributes:
         level: l.
-        gains: kinds of neurons.
+        kinds: shares p, gains a = (t E s')^2 and noises b = kappa_*^2 of the neurons.
         width: gamma_l.
         rows: atoms (value, weight) of the covariance of its rows, empty for the identity.
     """
 
     level: int
-    gains: tuple[Gain, ...]
+    kinds: Kinds
     width: Expr
     rows: tuple[tuple[Expr, Expr], ...] = ()
 
     def mean(self, power: int, noise: int) -> Expr:
         """Return E[a^power b^noise]."""
-        return Add(*(g.share * g.a**power * g.b**noise for g in self.gains))
+        return self.kinds.moment(power, noise)
 
 
 @dataclass(frozen=True)
@@ -79,16 +68,15 @@ class Mixed:
         equation: the inner equation.
         condition: that the layer is wide enough.
         df: degrees of freedom above the layer (on the kernel route: h).
-        tau, P: symbols of the module.
-        below: gamma/gamma' x'.
+        tau: symbol of the module (on the kernel route: u).
+        empty: 1 - D above the layer, without cancellation.
     """
 
     equation: Equation
     condition: Condition
     df: Symbol
     tau: Symbol
-    P: tuple[Symbol, ...]
-    below: Expr
+    empty: Expr
 
 
 def covariance_map(
@@ -105,20 +93,14 @@ def covariance_map(
     ridge, df, width = below
     name, tag = str(layer.level), f"{{{layer.level}}}"
     tau = line(lines, f"tau_{name}", rf"\tau_{tag}", ridge * df / width)
-    shifts = [g.b + g.a * tau for g in layer.gains]
-    reach = layer.width * ridge / width
-    P, equation, condition = _inner(layer, x, shifts, reach, lines)
-    noisy = total(lines, f"Eb_{name}", rf"\mathbb{{E}}_{tag}[bP]", _terms(layer.gains, P, 0, 1, 1))
+    equation, condition = _inner(layer, x, tau, layer.width * ridge / width, lines)
+    noisy = line(lines, f"Eb_{name}", rf"\mathbb{{E}}_{tag}[bP]", layer.kinds.mean(0, 1, 1, x, tau))
     grown = line(lines, f"df_{name}", rf"\mathrm{{df}}_{tag}", df + layer.width * noisy)
-    return Mixed(equation, condition, grown, tau, P, reach)
+    return Mixed(equation, condition, grown, tau, x * layer.kinds.mean(0, 0, 1, x, tau))
 
 
 def kernel_map(
-    layer: MixedLayer,
-    k: Symbol,
-    below: tuple[Expr, Expr],
-    ratio: Expr,
-    lines: list[Line],
+    layer: MixedLayer, k: Symbol, below: tuple[Expr, Expr], ratio: Expr, lines: list[Line]
 ) -> Mixed:
     """Write the layer on the kernel route.
 
@@ -131,39 +113,39 @@ def kernel_map(
     """
     ridge, h = below
     name, tag = str(layer.level), f"{{{layer.level}}}"
-    u = line(lines, f"u_{name}", f"u_{tag}", ratio * ridge * h)
-    shifts = [ratio * g.b + g.a * u for g in layer.gains]
-    P, equation, condition = _inner(layer, k, shifts, ridge, lines)
-    noisy = total(lines, f"Eb_{name}", rf"\mathbb{{E}}_{tag}[bP]", _terms(layer.gains, P, 0, 1, 1))
-    grown = line(lines, f"h_{name}", f"h_{tag}", h + noisy)
-    return Mixed(equation, condition, grown, u, P, ridge)
+    u = line(lines, f"u_{name}", f"u_{tag}", ridge * h)
+    scaled = line(lines, f"x_{name}", rf"x_{tag}", k / ratio)
+    equation, condition = _inner(layer, scaled, u, ridge / ratio, lines, k, ratio)
+    noisy = layer.kinds.mean(0, 1, 1, scaled, u) / ratio
+    named = line(lines, f"Eb_{name}", rf"\mathbb{{E}}_{tag}[bP]", noisy)
+    grown = line(lines, f"h_{name}", f"h_{tag}", h + named)
+    return Mixed(equation, condition, grown, u, scaled * layer.kinds.mean(0, 0, 1, scaled, u))
 
 
 def _inner(
-    layer: MixedLayer, x: Symbol, shifts: Sequence[Expr], target: Expr, lines: list[Line]
-) -> tuple[tuple[Symbol, ...], Equation, Condition]:
-    """Write the resolvents P of all kinds, and the equation target E[a P] = 1."""
-    name = str(layer.level)
-    places = [
-        line(lines, f"shift_{name}_{j}", rf"w_{{{name},{j}}}", w) for j, w in enumerate(shifts)
-    ]
-    P = tuple(
-        line(lines, f"P_{name}_{j}", rf"P_{{{name},{j}}}", 1 / (x + w))
-        for j, w in enumerate(places)
+    layer: MixedLayer,
+    x: Symbol,
+    tau: Symbol,
+    target: Expr,
+    lines: list[Line],
+    unknown: Symbol | None = None,
+    ratio: Expr = Integer(1),
+) -> tuple[Equation, Condition]:
+    """Write the equation target E[a P] = 1 in x, or in an unknown that is ratio times x."""
+    name, kinds = str(layer.level), layer.kinds
+    passed = line(lines, f"Ea_{name}", rf"\mathbb{{E}}_{{{name}}}[aP]", kinds.mean(1, 0, 1, x, tau))
+    root = harmonic_root(
+        f"root_{name}",
+        lambda m, value: kinds.mean(1, 0, m, value, tau),
+        (kinds.moment(1, 0), kinds.moment(1, 1) + tau * kinds.moment(2, 0)),
+        target,
+        STEPS,
     )
-    passed = total(
-        lines, f"Ea_{name}", rf"\mathbb{{E}}_{{{name}}}[aP]", _terms(layer.gains, P, 1, 0, 1)
-    )
-    weights = [g.share * g.a for g in layer.gains]
-    root = harmonic_root(f"root_{name}", weights, places, target, STEPS)
-    at_zero = [g.share * g.a / w for g, w in zip(layer.gains, places, strict=True)]
-    largest = total(lines, f"Ea0_{name}", rf"\mathbb{{E}}_{{{name}}}[a/w]", at_zero)
+    root = replace(root, value=root.value * ratio)
+    largest = kinds.mean(1, 0, 1, Integer(0), tau)
     wide = f"layer {layer.level} is wide enough to pass the signal"
-    return (
-        P,
-        Equation(Integer(1), target * passed, root),
-        Condition(target * largest - 1, wide, x),
-    )
+    equation = Equation(Integer(1), target * passed, root)
+    return equation, Condition(target * largest - 1, wide, unknown or x)
 
 
 def covariance_rates(
@@ -184,8 +166,8 @@ def covariance_rates(
     def mean(power: int, noise: int) -> Symbol:
         letters = "a" * power + "b" * noise
         latex = rf"\mathbb{{E}}_{tag}[{letters}P^2]"
-        terms = _terms(layer.gains, done.P, power, noise, 2)
-        return total(lines, f"E{letters}PP_{name}", latex, terms)
+        value = layer.kinds.mean(power, noise, 2, x, done.tau)
+        return line(lines, f"E{letters}PP_{name}", latex, value)
 
     aa, ab, a, b = mean(2, 0), mean(1, 1), mean(1, 0), mean(0, 1)
     carried = line(lines, f"v_{name}", f"v_{tag}", ratio * q)
@@ -194,9 +176,3 @@ def covariance_rates(
         b * x * (s + growth) + s * done.tau * ab + carried * (x * a + done.tau * aa)
     )
     return line(lines, f"q_{name}", f"q_{tag}", above), growth
-
-
-def _terms(
-    gains: Sequence[Gain], P: Sequence[Symbol], power: int, noise: int, order: int
-) -> list[Expr]:
-    return [g.share * g.a**power * g.b**noise * p**order for g, p in zip(gains, P, strict=True)]

@@ -18,13 +18,14 @@ The data-kernel route reads the same with k, h and alpha h'/gamma' for x, df and
 
 from dataclasses import dataclass
 
-from sympy import Expr, Integer, Symbol
+from sympy import Add, Expr, Integer, Symbol
 
 from derive.block import Line
-from derive.inner_roots import harmonic_root, line, total
+from derive.inner_roots import harmonic_root, line
 from derive.system import Condition, Equation
+from derive.tables import FEW, FewKinds, Kinds, Table
 
-STEPS = 8
+STEPS = 10
 """Newton steps of the inner root inside the tower; Newton on the full system does the rest."""
 
 Atoms = tuple[tuple[Expr, Expr], ...]
@@ -37,16 +38,23 @@ class Structured:
     Attributes:
         equation, condition: those of c.
         ridge: y, the effective ridge of C^{1/2} Omega C^{1/2}.
-        R: resolvents 1/(C + c) of the atoms.
+        c: the unknown.
         plain, passed: <R> and <C R>.
     """
 
     equation: Equation
     condition: Condition
     ridge: Symbol
-    R: tuple[Symbol, ...]
+    c: Symbol
     plain: Symbol
     passed: Symbol
+
+
+def kinds_of(level: int, atoms: Atoms) -> Kinds:
+    """Return the eigenvalues as rows (weight, 0, value)."""
+    rows = tuple((w, Integer(0), v) for v, w in atoms)
+    few = len(rows) <= FEW
+    return FewKinds(rows) if few else Table(f"rows_{level}", rows, latex=f"C_{{{level}}}")
 
 
 def row_map(
@@ -63,32 +71,30 @@ def row_map(
     """
     ridge, filled, empty = below
     name, tag = str(level), f"{{{level}}}"
-    R = tuple(
-        line(lines, f"R_{name}_{j}", rf"R_{{{name},{j}}}", 1 / (c + v))
-        for j, (v, _) in enumerate(atoms)
-    )
-    weighted = [w * r for (_, w), r in zip(atoms, R, strict=True)]
-    plain = total(lines, f"R_{name}", rf"\langle R\rangle_{tag}", weighted)
-    carried = [v * w * r for (v, w), r in zip(atoms, R, strict=True)]
-    passed = total(lines, f"CR_{name}", rf"\langle CR\rangle_{tag}", carried)
+    kinds, zero = kinds_of(level, atoms), Integer(0)
+    plain = line(lines, f"R_{name}", rf"\langle R\rangle_{tag}", kinds.mean(0, 0, 1, c, zero))
+    passed = line(lines, f"CR_{name}", rf"\langle CR\rangle_{tag}", kinds.mean(0, 1, 1, c, zero))
     odds = line(lines, f"odds_{name}", rf"o_{tag}", filled / empty)
     root = harmonic_root(
-        f"rows_{name}", [v * w for v, w in atoms], [v for v, _ in atoms], 1 + 1 / odds, STEPS
+        f"rows_{name}",
+        lambda m, value: kinds.mean(0, 1, m, value, zero),
+        (kinds.moment(0, 1), kinds.moment(0, 2)),
+        1 + 1 / odds,
+        STEPS,
     )
     moved = line(lines, f"y_{name}", f"y_{tag}", ridge * passed / plain)
     meaning = f"the rows of layer {level} have an effective ridge"
     equation = Equation(Integer(1), odds * c * plain / passed, root)
-    return Structured(equation, Condition(odds, meaning, c), moved, R, plain, passed)
+    return Structured(equation, Condition(odds, meaning, c), moved, c, plain, passed)
 
 
 def row_growth(
-    level: int,
-    atoms: Atoms,
-    done: Structured,
-    share: Expr,
-    lines: list[Line],
+    level: int, atoms: Atoms, done: Structured, share: Expr, lines: list[Line]
 ) -> Symbol:
-    """Write the growth of dlog(ridge)/dlog x_0 over the row covariance, in positive terms.
+    """Write the growth of dlog(ridge)/dlog x_0 over the row covariance.
+
+    In positive terms for few atoms; a long list takes Var(R) as a difference, which is small beside
+    s wherever it loses digits.
 
     Args:
         level: the layer.
@@ -98,10 +104,14 @@ def row_growth(
         lines: straight-line code to append to.
     """
     name, tag = str(level), f"{{{level}}}"
-    spread = [w * (r - done.plain) ** 2 for (_, w), r in zip(atoms, done.R, strict=True)]
-    variance = total(lines, f"varR_{name}", rf"\mathrm{{Var}}_{tag}(R)", spread)
-    steep = [v * w * r**2 for (v, w), r in zip(atoms, done.R, strict=True)]
-    slope = total(lines, f"CRR_{name}", rf"\langle CR^2\rangle_{tag}", steep)
+    kinds, zero = kinds_of(level, atoms), Integer(0)
+    if isinstance(kinds, FewKinds):
+        spread = Add(*(w * (1 / (done.c + v) - done.plain) ** 2 for v, w in atoms))
+    else:
+        spread = kinds.mean(0, 0, 2, done.c, zero) - done.plain**2
+    variance = line(lines, f"varR_{name}", rf"\mathrm{{Var}}_{tag}(R)", spread)
+    steep = kinds.mean(0, 1, 2, done.c, zero)
+    slope = line(lines, f"CRR_{name}", rf"\langle CR^2\rangle_{tag}", steep)
     growth = share * variance / (slope * done.passed * done.plain)
     return line(lines, f"g_{name}", f"g_{tag}", growth)
 

@@ -29,6 +29,7 @@ from derive.printing.lane_program import lane_program
 from derive.program import Declaration, Program
 from derive.program import program as freeze
 from derive.system import System
+from derive.tables import table_code
 from numeric.assemble import assemble, constant_values
 from numeric.cache import load
 from numeric.continuation import WIDTH as PATH_WIDTH
@@ -303,6 +304,9 @@ def scalar_source(program: Program, asked: Asked | None = None) -> str:
     counts = ", ".join(f"{name} {block.operations}" for name, block in blocks.items())
     flags = ", ".join(f'"{flag}"' for flag in FLAGS if flag != "reassoc")
     parts = [_HEADER.format(name=program.name, counts=counts, flags=flags, unit=2.0**-53)]
+    for mean in program.means:
+        data, text = table_code(mean)
+        parts.append(f"\n\n{data}\n\n\n@njit(**SCALAR)\n{text}")
     for text in module_source(program, ScalarPrinter).values():
         parts.append(f"\n\n@njit(**SCALAR)\n{text}")
     wanted = asked or Asked(program.outputs)

@@ -131,6 +131,8 @@ class Lowering:
             pieces: Any = expr.args
             pairs = [(self._lower(v), self._condition(c)) for v, c in pieces]
             return Piecewise(*pairs, evaluate=False)
+        if not expr.args:
+            return expr
         args = [self._lower(a) for a in expr.args]
         out = expr.func(*args)
         level = self._level_of(out)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sympy import Abs, Add, Expr, Integer, Symbol, count_ops
 
 from derive.block import Line, magnitude, named, symbols_of
+from derive.tables import rounding_of
 
 
 class Tangents:
@@ -82,6 +83,7 @@ def bound(
     expr: Expr, pairs: Sequence[tuple[Symbol, Expr]], errors: Mapping[Symbol, Expr], unit: Expr
 ) -> Expr:
     """Return the first-order rounding bound of an expression, given those of its arguments."""
-    weight = Integer(1 + count_ops(expr))
-    total: Expr = unit * weight * magnitude(expr) if expr.free_symbols else Integer(0)
+    more, relative = rounding_of(expr)
+    weight = unit * (Integer(1 + count_ops(expr)) + more) + relative
+    total: Expr = weight * magnitude(expr) if expr.free_symbols or more else Integer(0)
     return total + Add(*(Abs(p) * errors[s] for s, p in pairs if errors.get(s, Integer(0)) != 0))

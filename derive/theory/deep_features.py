@@ -12,16 +12,30 @@ Source: arXiv:2402.13999, arXiv:2302.00401; see ``derive.layers`` for the equati
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from sympy import Expr, Integer, Mul, Symbol
 
-from derive.activation import Activation, is_zero
-from derive.constant import Constant
-from derive.errors import NotSupportedError, RangeError, UnknownNameError
+from derive.activation import Activation
+from derive.block import symbols_of
+from derive.errors import NotSupportedError, RangeError, ShapeError, UnknownNameError
 from derive.exact import Number, exact_number
-from derive.layers import Base, Chain, Layer, Teacher, covariance_system, kernel_system, width
-from derive.provenance import SCHRODER_2023, SCHRODER_2024
+from derive.layers import (
+    Base,
+    Chain,
+    Layer,
+    MixedLayer,
+    Teacher,
+    covariance_system,
+    kernel_system,
+    width,
+)
+from derive.neurons import Neurons, neurons
+from derive.propagation import Signal, gain_symbol, noise_symbol, propagate
+from derive.provenance import SCHRODER_2023, SCHRODER_2024, THIS
 from derive.rewrite import Log, Step
+from derive.structured_weights import Atoms
+from derive.structured_weights import mean as mean_of
 from derive.symbols import Quantity
 from derive.system import System
 
@@ -46,6 +60,10 @@ class SharedLayer:
 
 
 Target = Linear | RandomFeatures | SharedLayer
+PerLayer = Number | Sequence[Number | Sequence[tuple[Number, Number]]]
+"""One number for every layer, or one entry per layer."""
+DIGITS = 11
+"""Accuracy of means over normal biases, unless asked otherwise."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +76,8 @@ class DeepFeatures:
         spectrum: pairs (eigenvalue, weight) of the input covariance, exact.
         signal: variance of the entries of theta, exact.
         centre: whether the mean of each layer's activation is removed.
+        neurons: biases and row norms of each layer; empty if there are none.
+        rows: atoms of the covariance of the rows of each layer's weights; empty for the identity.
 
     Use ``deep_features(...)`` to build one from names and numbers.
     """
@@ -67,9 +87,25 @@ class DeepFeatures:
     spectrum: tuple[tuple[Expr, Expr], ...] = ((Integer(1), Integer(1)),)
     signal: Expr = Integer(1)
     centre: bool = False
+    neurons: tuple[Neurons, ...] = ()
+    rows: tuple[Atoms, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_spectrum(self.spectrum)
+        _check_atoms("input spectrum", self.spectrum)
+        for i, atoms in enumerate(self.rows, 1):
+            if atoms:
+                _check_atoms(f"row covariance of layer {i}", atoms)
+        for what, given in (("neurons", self.neurons), ("row covariances", self.rows)):
+            if given and len(given) != self.depth:
+                raise ShapeError(
+                    what, f"{len(given)} for {self.depth} layers", "give one per layer"
+                )
+        if self.rows and self.rows[0] and len(self.spectrum) > 1:
+            raise NotSupportedError(
+                "row covariance of layer 1 over an input covariance",
+                f"{len(self.spectrum)} input eigenvalues: their joint law is not declared",
+                "give the eigenvalues of the product as spectrum, or use sampled weights",
+            )
         if isinstance(self.target, SharedLayer) and not 0 <= self.target.level <= self.depth:
             raise RangeError(
                 f"target on layer {self.target.level}",
@@ -85,9 +121,39 @@ class DeepFeatures:
         return len(self.activations)
 
     @cached_property
+    def _propagated(self) -> tuple[tuple[Signal, ...], tuple[Expr, Expr]]:
+        declared = self.neurons or (Neurons(),) * self.depth
+        return propagate(
+            self.activations,
+            declared,
+            self._mean_eigenvalue,
+            centre=self.centre,
+            rows=self.rows,
+        )
+
+    @cached_property
+    def _target_propagated(self) -> tuple[tuple[Signal, ...], tuple[Expr, Expr]]:
+        layers = self.target.activations if isinstance(self.target, RandomFeatures) else ()
+        plain = (Neurons(),) * len(layers)
+        power = self._mean_eigenvalue
+        return propagate(layers, plain, power, centre=self.centre, name="r_target")
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """The layers at the moments that reach them."""
+        return self._propagated[0]
+
+    @property
     def variances(self) -> tuple[Expr, ...]:
-        """Exact variances r_1, ..., r_{L+1}: r_l of the arguments of layer l."""
-        return _variances(self.activations, self._mean_eigenvalue, self.centre, "r")
+        """Exact second moments r_1, ..., r_{L+1}; r_l is that of the arguments of layer l."""
+        signals, (last, _) = self._propagated
+        return (*(s.population.r for s in signals), last)
+
+    @property
+    def squared_means(self) -> tuple[Expr, ...]:
+        """Exact squared means q_1, ..., q_{L+1} that go with the variances; zero where centred."""
+        signals, (_, last) = self._propagated
+        return (*(s.population.q for s in signals), last)
 
     @property
     def _mean_eigenvalue(self) -> Expr:
@@ -95,76 +161,87 @@ class DeepFeatures:
 
     def layer_functions(self) -> tuple[Expr, ...]:
         """Return each layer's function of z as it is applied, its mean removed if so declared."""
-        return _applied(self.activations, self.variances, self.centre)
+        return tuple(s.population.activation.expr - s.offset for s in self.signals)
 
     def target_functions(self) -> tuple[Expr, ...]:
         """Return the target network's functions of z as applied (empty unless random features)."""
-        if not isinstance(self.target, RandomFeatures):
-            return ()
-        chain = self.target.activations
-        r = _variances(chain, self._mean_eigenvalue, self.centre, "r_target")
-        return _applied(chain, r, self.centre)
+        return tuple(s.population.activation.expr - s.offset for s in self._target_propagated[0])
 
     def constants(self) -> tuple[tuple[Symbol, Expr], ...]:
-        """Return the symbols a_l = kappa_1^2 and b_l = kappa_*^2 with their exact values."""
-        out = []
-        for i, (activation, r) in enumerate(zip(self.activations, self.variances, strict=False), 1):
-            out.append((_a(i), activation.kappa_1(r).expr ** 2))
-            out.append((_b(i), activation.kappa_star_squared(r).expr))
+        """Return a_l = kappa_1^2 and b_l = kappa_*^2 of layers of equal neurons, exact."""
+        out: list[tuple[Symbol, Expr]] = []
+        for signal in self.signals:
+            if signal.plain or signal.population.alike:
+                gain, noise = signal.equal_gain()
+                out += [(gain_symbol(signal.level), gain), (noise_symbol(signal.level), noise)]
         return tuple(out)
 
-    def chain(self) -> Chain:
-        """Return what both routes read: base, layers, teacher, constants and the log so far."""
-        constants = dict(self.constants())
-        first = self._first_passing_layer()
-        base = Base(Integer(1), self.spectrum)
-        layers = []
-        for i in range(1, self.depth + 1):
-            if i == first:
-                base = Base(width(i), ((constants[_b(i)], Integer(1)),))
-            elif i > first:
-                layers.append(
-                    Layer(i, _a(i), Integer(0) if constants[_b(i)] == 0 else _b(i), width(i))
-                )
-        used = {s for layer in layers for s in (layer.a, layer.b)}
-        if first:
-            base = Base(base.width, ((_b(first), Integer(1)),))
-            used.add(_b(first))
-        teacher, extra = self._teacher(first)
-        known = tuple(
-            (s, e) for s, e in (*constants.items(), *extra) if s in used or (s, e) in extra
-        )
+    def chain(self, digits: int = DIGITS) -> Chain:
+        """Return what both routes read: base, layers, teacher, constants and the log so far.
+
+        Args:
+            digits: accuracy of means over normal biases.
+        """
+        first = max((s.level for s in self.signals if s.kills), default=0)
+        built = _Built()
+        for signal in self.signals[max(first - 1, 0) :]:
+            built.add(signal, digits)
+        base = built.base_from(first) if first else self._input_base()
+        layers = tuple(layer for layer in built.layers if layer.level > first)
+        used = {s for layer in layers for s in symbols_of_layer(layer)}
+        used |= {s for atom in base.atoms for e in atom for s in symbols_of(e)}
+        teacher, extra = self._teacher(first, digits)
+        known = tuple(pair for pair in built.constants if pair[0] in used)
         gammas = tuple(f"gamma_{i}" for i in range(1, self.depth + 1))
         groups = (("gamma", gammas),) if gammas else ()
-        return Chain(base, tuple(layers), teacher, known, groups, self._log(), _ASSUMED)
+        return Chain(
+            base,
+            layers,
+            teacher,
+            (*known, *extra),
+            groups,
+            self._log(),
+            (*_ASSUMED, *built.notes),
+        )
 
-    def _first_passing_layer(self) -> int:
-        """Return the last layer that kills the linear signal (kappa_1 = 0), 0 if none does."""
-        first = 0
-        for i, (activation, r) in enumerate(zip(self.activations, self.variances, strict=False), 1):
-            if is_zero(activation.kappa_1(r), f"kappa_1 of layer {i}"):
-                first = i
-        return first
+    def _input_base(self) -> Base:
+        """Return the input's covariance, with the row covariance of layer 1 in it."""
+        rows = self.rows[0] if self.rows else ()
+        if not rows:
+            return Base(Integer(1), self.spectrum)
+        ((power, _),) = self.spectrum
+        atoms = tuple((power * value, weight) for value, weight in rows)
+        return Base(Integer(1), atoms, (power,) * len(atoms))
 
-    def _teacher(self, first: int) -> tuple[Teacher, tuple[tuple[Symbol, Expr], ...]]:
+    def _teacher(self, first: int, digits: int) -> tuple[Teacher, tuple[tuple[Symbol, Expr], ...]]:
         if isinstance(self.target, SharedLayer):
             return self._shared_teacher(first, self.target.level)
         power = self._mean_eigenvalue
         rho_seen, total = self.signal, self.signal * power
         if isinstance(self.target, RandomFeatures):
-            r = _variances(self.target.activations, power, self.centre, "r_target")
-            pairs = zip(self.target.activations, r, strict=False)
-            rho_seen = self.signal * Mul(*(a.kappa_1(v).expr ** 2 for a, v in pairs))
-            total = self.signal * r[-1]
+            signals, (r, q) = self._target_propagated
+            rho_seen = self.signal * Mul(*(s.mean_gain(digits) for s in signals))
+            total = self.signal * self._seen_second_moment(r, q)
         if first or rho_seen == 0:
             return _named_teacher(0, Integer(0), total)
         return _named_teacher(0, rho_seen, total - rho_seen * power)
+
+    def _seen_second_moment(self, r: Expr, q: Expr) -> Expr:
+        """Return the second moment of a target that is not fitted by a constant.
+
+        Features with a mean fit the mean of the target at no cost; features without one leave it
+        as noise.
+        """
+        return r - q if self.squared_means[-1] != 0 else r
 
     def _shared_teacher(
         self, first: int, level: int
     ) -> tuple[Teacher, tuple[tuple[Symbol, Expr], ...]]:
         if level < first:
-            return _named_teacher(0, Integer(0), self.signal * self.variances[level])
+            scale = mean_of(self.rows[level]) if self.rows and self.rows[level] else 1
+            r, q = self.variances[level] / scale, self.squared_means[level] / scale
+            hidden = self._seen_second_moment(r, q)
+            return _named_teacher(0, Integer(0), self.signal * hidden)
         return _named_teacher(level - first, self.signal, Integer(0))
 
     def _log(self) -> Log:
@@ -174,6 +251,13 @@ class DeepFeatures:
             SCHRODER_2024.at("eqs. (26)-(27), normalised traces"),
         )
         log = Log((recursion,))
+        if any(not s.plain for s in self.signals):
+            step = Step(
+                "give each neuron its own gain",
+                "Omega_l = D_1 W Omega_{l-1} W^T D_1 + D_*; means below become random biases",
+                THIS,
+            )
+            log = log.then(step)
         if isinstance(self.target, RandomFeatures):
             step = Step(
                 "replace the target by its linear part",
@@ -183,44 +267,62 @@ class DeepFeatures:
             log = log.then(step)
         return log
 
-    def system(self, route: str = "covariance") -> System:
+    def system(self, route: str = "covariance", digits: int = DIGITS) -> System:
         """Return the equations on one of two routes, "covariance" or "kernel".
+
+        Args:
+            route: which derivation.
+            digits: accuracy of means over normal biases, where there are any; the equations then
+                hold a sum with as many terms as these digits take.
 
         Raises:
             UnknownNameError: for another route.
-            NotSupportedError: for non-centred activations at depth 2 or more.
+            NotConvergedError: if no sum of affordable length reaches the digits.
         """
-        self._refuse_uncentred()
         routes = {"covariance": covariance_system, "kernel": kernel_system}
         if route not in routes:
             raise UnknownNameError(
                 f"route {route!r}", f"the routes are {', '.join(sorted(routes))}", "use one of them"
             )
-        return routes[route](self.chain())
+        return routes[route](self.chain(digits))
 
-    def _refuse_uncentred(self) -> None:
-        if self.centre:
-            return
-        _refuse_means("layer", self.activations, self.variances)
-        if isinstance(self.target, RandomFeatures):
-            chain = self.target.activations
-            r = _variances(chain, self._mean_eigenvalue, False, "r_target")
-            _refuse_means("target layer", chain, r)
+    def refined(self, digits: int) -> System:
+        """Return the equations with means over biases to so many digits, for references."""
+        return self.system(digits=max(digits, DIGITS))
 
 
-def _refuse_means(
-    what: str, activations: tuple[Activation, ...], variances: tuple[Expr, ...]
-) -> None:
-    """Refuse a mean below the last layer: neurons above it have random biases."""
-    count = len(activations)
-    for i, (activation, r) in enumerate(zip(activations[:-1], variances, strict=False), 1):
-        if not activation.is_centred(r):
-            raise NotSupportedError(
-                f"{what} {i} of {count} with activation {activation}",
-                f"its mean {float(activation.mean(r)):.6g} becomes a random bias of the next "
-                "layer, which the layer map for centred features does not describe",
-                "remove the mean at each layer (centre=True, --centre), or use depth 1",
+class _Built:
+    """What layers leave behind as they are added to a chain."""
+
+    def __init__(self) -> None:
+        self.layers: list[Layer | MixedLayer] = []
+        self.constants: list[tuple[Symbol, Expr]] = []
+        self.notes: list[str] = []
+
+    def add(self, signal: Signal, digits: int) -> None:
+        """Add a layer with its constants and what is known about its means."""
+        layer, constants, mixed = signal.layer(width(signal.level), digits)
+        self.layers.append(layer)
+        self.constants += constants
+        if mixed is not None and mixed.error:
+            self.notes.append(
+                f"means over the biases of layer {signal.level} by {mixed.nodes} nodes, "
+                f"estimated relative error {float(mixed.error):.1e}"
             )
+
+    def base_from(self, level: int) -> Base:
+        """Return the base that a layer without gain leaves: its noise alone."""
+        layer = self.layers[0]
+        if isinstance(layer, MixedLayer):
+            return Base(width(level), tuple((b, p) for p, _, b in layer.kinds.rows))
+        return Base(width(level), ((noise_symbol(level), Integer(1)),))
+
+
+def symbols_of_layer(layer: Layer | MixedLayer) -> set[Symbol]:
+    """Return the constants of a layer."""
+    if isinstance(layer, MixedLayer):
+        return {s for row in layer.kinds.rows for s in row if isinstance(s, Symbol)}
+    return {s for s in (layer.a, layer.b) if isinstance(s, Symbol)}
 
 
 _ASSUMED = (
@@ -230,13 +332,16 @@ _ASSUMED = (
 )
 
 
-def deep_features(
+def deep_features(  # noqa: PLR0913 - the parts of a declaration, keyword-only but two
     layers: Sequence[Activation | Expr | str],
     target: Target | str | Sequence[Activation | Expr | str] = "linear",
     *,
     spectrum: Sequence[tuple[Number, Number]] = ((1, 1),),
     signal: Number = 1,
     centre: bool = False,
+    biases: PerLayer = 0,
+    norms: PerLayer = 1,
+    rows: Sequence[Sequence[tuple[Number, Number]] | None] = (),
 ) -> DeepFeatures:
     """Declare a deep random-features ridge regression.
 
@@ -247,8 +352,16 @@ def deep_features(
         spectrum: pairs (eigenvalue > 0, weight > 0) of the input covariance, weights summing to 1.
         signal: variance of the entries of theta.
         centre: remove the mean of each layer's activation.
+        biases: biases of the neurons: the variance of a normal bias, for every layer, or a list
+            with one entry per layer, each a variance or pairs (value, weight).
+        norms: norms of the rows of the weights, in the same form: one norm, or pairs.
+        rows: covariance of the rows of each layer's weights, one entry per layer: None for the
+            identity, or pairs (eigenvalue > 0, weight).
 
     Example:
+        >>> biased = deep_features(["relu", "relu"], biases=["1/10", [(0, "1/2"), (1, "1/2")]])
+        >>> biased.neurons[1].biases
+        ((0, 1/2), (1, 1/2))
         >>> model = deep_features(["erf", "erf"])
         >>> model.depth, model.system().is_triangular()
         (2, True)
@@ -260,7 +373,34 @@ def deep_features(
         atoms,
         exact_number(signal),
         centre,
+        _neurons(biases, norms, len(layers)),
+        _rows(rows),
     )
+
+
+def _neurons(biases: PerLayer, norms: PerLayer, depth: int) -> tuple[Neurons, ...]:
+    """Return one declaration per layer; none if all neurons are alike."""
+    pairs = zip(_each(biases, depth, "biases"), _each(norms, depth, "norms"), strict=True)
+    out = tuple(neurons(b, n) for b, n in pairs)
+    return () if all(n.plain for n in out) else out
+
+
+def _each(given: PerLayer, depth: int, what: str) -> list[Any]:
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        return [given] * depth
+    if len(given) != depth:
+        found = f"{len(given)} entries for {depth} layers"
+        raise ShapeError(what, found, "give one per layer, or one number for all")
+    return list(given)
+
+
+def _rows(given: Sequence[Sequence[tuple[Number, Number]] | None]) -> tuple[Atoms, ...]:
+    """Return the row covariances; none if all are the identity."""
+    out = tuple(
+        tuple((exact_number(v), exact_number(w)) for v, w in atoms) if atoms else ()
+        for atoms in given
+    )
+    return out if any(out) else ()
 
 
 def _activation(value: Activation | Expr | str) -> Activation:
@@ -295,41 +435,12 @@ def _named_teacher(
     return Teacher(level, rho, rest), tuple(extra)
 
 
-def _a(i: int) -> Quantity:
-    meaning = f"kappa_1 squared of layer {i}"
-    return Quantity(f"a_{i}", meaning, latex=rf"\kappa_{{1,{i}}}^2", low=0, open_low=True)
-
-
-def _b(i: int) -> Quantity:
-    return Quantity(f"b_{i}", f"kappa_* squared of layer {i}", latex=rf"\kappa_{{*,{i}}}^2", low=0)
-
-
-def _variances(
-    activations: tuple[Activation, ...], power: Expr, centre: bool, name: str
-) -> tuple[Expr, ...]:
-    """Return the chain of variances, each a named constant, so that nothing nests."""
-    out = [power]
-    for i, activation in enumerate(activations, 2):
-        value = activation.second_moment(out[-1]).expr
-        if centre:
-            value -= activation.mean(out[-1]).expr ** 2
-        out.append(Constant(f"{name}_{i}", value, f"r_{{{i}}}"))
-    return tuple(out)
-
-
-def _applied(
-    activations: tuple[Activation, ...], variances: tuple[Expr, ...], centre: bool
-) -> tuple[Expr, ...]:
-    pairs = zip(activations, variances, strict=False)
-    return tuple(a.expr - (a.mean(r).expr if centre else 0) for a, r in pairs)
-
-
-def _check_spectrum(spectrum: tuple[tuple[Expr, Expr], ...]) -> None:
-    for value, weight in spectrum:
+def _check_atoms(what: str, atoms: Atoms) -> None:
+    for value, weight in atoms:
         if not (value.is_positive and weight.is_positive):
             raise RangeError(
-                f"input spectrum atom ({value}, {weight})", "not positive", "give positive pairs"
+                f"{what} atom ({value}, {weight})", "not positive", "give positive pairs"
             )
-    total = sum((w for _, w in spectrum), Integer(0))
+    total = sum((w for _, w in atoms), Integer(0))
     if total != 1:
-        raise RangeError("input spectrum", f"weights sum to {total}", "make them sum to 1")
+        raise RangeError(what, f"weights sum to {total}", "make them sum to 1")
