@@ -8,6 +8,7 @@
     ├── RangeError              a value lies outside the range of its quantity
     ├── ShapeError              lengths or shapes do not fit together
     ├── NotIntegrableError      a Gaussian mean does not exist
+    ├── NotConvexError          a loss is not convex; names a point where it is not
     ├── NoRuleError             no rule matches a term: no closed form is known here
     ├── UnbalancedError         a system has too many or too few equations
     ├── NotClosedError          an equation holds a symbol that nothing defines
@@ -59,6 +60,18 @@ class ShapeError(DeriveError):
 
 class NotIntegrableError(DeriveError):
     """A Gaussian mean does not exist: the integrand grows too fast or has a pole."""
+
+
+class NotConvexError(DeriveError):
+    """A loss is not convex.
+
+    Attributes:
+        point: where its second derivative is negative, or its slope falls.
+    """
+
+    def __init__(self, asked: str, found: str, remedy: str, *, point: float) -> None:
+        super().__init__(asked, found, remedy)
+        self.point = point
 
 
 class NoRuleError(DeriveError):
