@@ -213,6 +213,34 @@ def activation(
 
 
 @main.command()
+@click.argument("expr")
+@click.option("--params", required=True, help="Parameters, in order: a1,w1,b1.")
+@click.option("--inputs", required=True, help="Inputs: x or x1,x2.")
+@click.option("--at", default="", help="Values: w1=1/2,b1=sqrt(2); others are generic.")
+@click.option(
+    "--method", type=click.Choice(["auto", "field", "balls"]), default="auto", show_default=True
+)
+@click.option("--regions", is_flag=True, help="Sample the regions of a family with kinks (ReLU).")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@reported
+def rank(
+    expr: str, params: str, inputs: str, at: str, method: str, regions: bool, seed: int
+) -> int:
+    """Certified rank of the tangent functions of the family EXPR, with proved relations."""
+    from derive.model_rank import model_rank  # noqa: PLC0415  (help must be instant)
+    from derive.piecewise_rank import piecewise_rank  # noqa: PLC0415
+    from derive.tangent_rank.family import names_of  # noqa: PLC0415
+    from numeric.rank_text import rank_text, read_point, regions_text  # noqa: PLC0415
+
+    point = read_point(at, [str(n) for n in names_of(params)])
+    if regions:
+        click.echo(regions_text(piecewise_rank(expr, params, inputs, point, seed=seed)))
+        return 0
+    click.echo(rank_text(model_rank(expr, params, inputs, point, method=method, seed=seed)))
+    return 0
+
+
+@main.command()
 @click.option("--clear", is_flag=True, help="Remove all compiled kernels.")
 @reported
 def doctor(clear: bool) -> int:
