@@ -23,17 +23,26 @@ from derive.spectra.free_series import (
 )
 from derive.spectra.laurent import product_terms
 from derive.spectra.law import Atom, Law, atom_splits, kept, positive, require_nonnegative
+from derive.spectra.transformed import negated
 
 
 def scaled(law: Law, a: object, shift: object = 0) -> Law:
-    """Return the law of a*x + shift, a > 0.
+    """Return the law of a*x + shift; a may be negative.
+
+    Raises:
+        RangeError: if a is zero.
 
     Example:
         >>> from derive.spectra.laws import semicircle
         >>> scaled(semicircle(), 2, 1).moments(2)
         [1, 5]
+        >>> scaled(semicircle(), -2, 1).moments(3)
+        [1, 5, 13]
     """
-    return Affine(law, positive(a, "scale"), scalar(shift))
+    factor = scalar(a)
+    if factor.is_negative:
+        return Affine(negated(law), -factor, scalar(shift))
+    return Affine(law, positive(factor, "scale"), scalar(shift))
 
 
 def gram(law: Law, ratio: object) -> Law:

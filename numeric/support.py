@@ -257,4 +257,5 @@ def scanned_bands(inside: Inside, bound: float) -> list[Band]:
         same = inside(mid) == first
         low, high = np.where(same, mid, low), np.where(same, high, mid)
     ends = np.where(first, low, high)
-    return [Band(float(a), float(b)) for a, b in zip(ends[::2], ends[1::2], strict=True)]
+    pairs = zip(ends[::2], ends[1::2], strict=True)
+    return [Band(float(a), float(b)) for a, b in pairs if b - a > 1e-13 * bound]
