@@ -18,18 +18,16 @@ Source: arXiv:2406.18035, arXiv:2211.11623; Ax, Annals of Mathematics 93 (1971),
 """
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sympy import Expr, Symbol
 
 from derive.errors import NotSupportedError, UnknownNameError
-from derive.exact import Number
 from derive.provenance import AX_1971, LLR_2024, Source
 from derive.tangent_rank.balls import ball_matrix, ball_rank
 from derive.tangent_rank.dependencies import Dependency, UpperBound, upper_bound
 from derive.tangent_rank.exponentials import plan_of
-from derive.tangent_rank.family import Family, Names, family_at
+from derive.tangent_rank.family import Family, Names, Place, family_at
 from derive.tangent_rank.formal import FormalRing
 from derive.tangent_rank.modular import (
     SPARE,
@@ -103,7 +101,7 @@ def model_rank(
     expr: Expr | str,
     parameters: Names,
     inputs: Names,
-    point: Mapping[str | Symbol, Number] | None = None,
+    point: Place | None = None,
     *,
     method: str = "auto",
     seed: int = 0,

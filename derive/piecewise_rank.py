@@ -7,16 +7,14 @@ largest rank over many draws is reported, with the histogram of all of them.
 
 import random
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from flint import fmpq
-from sympy import Expr, Symbol
+from sympy import Expr
 
 from derive.errors import NotSupportedError, RangeError
-from derive.exact import Number
-from derive.tangent_rank.family import Names, family_at
+from derive.tangent_rank.family import Names, Place, family_at
 from derive.tangent_rank.regions import region_ranks
 
 
@@ -54,7 +52,7 @@ def piecewise_rank(
     expr: Expr | str,
     parameters: Names,
     inputs: Names,
-    point: Mapping[str | Symbol, Number] | None = None,
+    point: Place | None = None,
     *,
     draws: int = 20,
     points: int = 0,

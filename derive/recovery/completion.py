@@ -15,7 +15,7 @@ Source: derived here; the rank-one counts are checked against enumeration.
 """
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -30,7 +30,7 @@ from derive.errors import NotSupportedError, RangeError
 from derive.exact import Number, exact_number
 from derive.recovery.family import Family, count
 from derive.tangent_rank.exponentials import plan_of
-from derive.tangent_rank.family import family_at
+from derive.tangent_rank.family import Place, family_at
 from derive.tangent_rank.formal import FormalRing
 from derive.tangent_rank.modular import ModularRing
 from derive.tangent_rank.number_field import primes
@@ -187,7 +187,7 @@ def _tangent(A: Sequence[Sequence[int]], B: Sequence[Sequence[int]], i: int, j: 
 
 def recovery_probability(
     family: Family,
-    point: Mapping[str | Symbol, Number],
+    point: Place,
     domain: Sequence[Sequence[Number]],
     n: int,
 ) -> Probability:
@@ -235,7 +235,7 @@ def _rank(rows: Sequence[Sequence[int]], width: int, prime: int) -> int:
 
 
 def domain_matrix(
-    family: Family, point: Mapping[str | Symbol, Number], domain: Sequence[Sequence[Number]]
+    family: Family, point: Place, domain: Sequence[Sequence[Number]]
 ) -> tuple[list[list[int]], int, tuple[str, ...]]:
     """Return tangent rows on a finite domain modulo a prime, the prime, and what is assumed.
 
@@ -253,7 +253,7 @@ def domain_matrix(
     expr = Add(*terms)
     kept = [s for s in family.parameters if s in expr.free_symbols]
     names = {s.name for s in kept}
-    chosen = {k: v for k, v in point.items() if str(k) in names}
+    chosen = {str(k): v for k, v in point.items() if str(k) in names}
     present = [v for v in probes if v in expr.free_symbols]
     made = family_at(expr, kept, present, chosen)
     if made.symbols:

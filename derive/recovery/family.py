@@ -5,16 +5,16 @@ every declaration of ``derive.recovery`` makes one, and theory and experiment re
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sympy import Add, Expr, Integer, Mul, Rational, Symbol, tanh
 
 from derive.errors import RangeError
-from derive.exact import Number
 from derive.model_rank import ModelRank, model_rank
 from derive.reader import read_expression
 from derive.symbols import z
+from derive.tangent_rank.family import Place
 
 Point = dict[Symbol, Expr]
 _SIZE, _BELOW = 15, 8
@@ -34,9 +34,7 @@ class Family:
     parameters: tuple[Symbol, ...]
     inputs: tuple[Symbol, ...]
 
-    def rank(
-        self, point: Mapping[str | Symbol, Number] | None = None, *, method: str = "auto"
-    ) -> ModelRank:
+    def rank(self, point: Place | None = None, *, method: str = "auto") -> ModelRank:
         """Return the certified rank of the tangent functions at a point (generic by default)."""
         return model_rank(self.expr, self.parameters, self.inputs, point, method=method)
 

@@ -17,7 +17,9 @@ from derive.reader import read_expression
 from derive.tangent_rank.number_field import NumberField, number_field
 from derive.tangent_rank.tape import Tape, tape_of
 
-Names = str | Sequence[str | Symbol]
+Names = str | Sequence[str] | Sequence[Symbol]
+Place = Mapping[str, Number] | Mapping[Symbol, Number] | Mapping[Symbol, Expr] | Mapping[str, Expr]
+"""A point: values by parameter, given by name or by symbol."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,7 @@ def family_at(
     expr: Expr | str,
     parameters: Names,
     inputs: Names,
-    point: Mapping[str | Symbol, Number] | None,
+    point: Place | None,
 ) -> Family:
     """Return a family at a point, with every name checked.
 
@@ -128,7 +130,7 @@ def _found(
     return tuple(present[n] for n in names)
 
 
-def _values(theta: Sequence[Symbol], point: Mapping[str | Symbol, Number]) -> tuple[Expr, ...]:
+def _values(theta: Sequence[Symbol], point: Place) -> tuple[Expr, ...]:
     given = {str(k): exact_number(v) for k, v in point.items()}
     unknown = sorted(set(given) - {s.name for s in theta})
     if unknown:

@@ -49,7 +49,7 @@ class LocalRecovery:
 
     def certify(self) -> ModelRank:
         """Return the certified rank at ``point``; its agreement is a witness of the closed form."""
-        return self.family.rank({str(k): v for k, v in self.point.items()})
+        return self.family.rank(self.point)
 
 
 def local_recovery(

@@ -18,7 +18,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from derive.errors import NotConvergedError, ShapeError
 from derive.recovery.networks import FullyConnected
@@ -27,7 +26,8 @@ from numeric.tangent import Tangent, compile_tangent
 
 Array = NDArray[np.float64]
 _NEWTON = 30
-_STARTS = 20
+_DAMPED = 1500
+_STARTS = 40
 _GOAL = 1e-10
 _LARGEST = 1e3  # larger weights mean that the minimum lies at infinity
 Layers = list[Array]
@@ -117,21 +117,30 @@ def _critical_point(tangent: Tangent, x: Array, y: Array, rng: np.random.Generat
     best = np.inf
     for _ in range(_STARTS):
         start = rng.normal(size=len(tangent.family.parameters))
-        found = least_squares(
-            lambda t: tangent(t, x)[0] - y,
-            start,
-            jac=lambda t: tangent(t, x)[1],
-            method="lm",
-            xtol=1e-15,
-            ftol=1e-15,
-            gtol=1e-15,
-        )
-        theta = _polished(tangent, found.x, x, y)
+        theta = _polished(tangent, _damped(tangent, start, x, y), x, y)
         size = float(np.abs(_gradient(tangent, theta, x, y)).max())
         best = min(best, size)
         if size < _GOAL and np.abs(theta).max() < _LARGEST:
             return theta
     raise NotConvergedError("a critical point", f"gradient {best:.1e}", "use another seed")
+
+
+def _damped(tangent: Tangent, theta: Array, x: Array, y: Array) -> Array:
+    """Return the parameters after damped Gauss-Newton steps (Levenberg and Marquardt)."""
+    damping = 1e-2
+    value, rows = tangent(theta, x)
+    for _ in range(_DAMPED):
+        normal = rows.T @ rows
+        normal += damping * np.diag(np.maximum(np.diag(normal), 1e-9))
+        moved = theta - np.linalg.solve(normal, rows.T @ (value - y))
+        there, new_rows = tangent(moved, x)
+        if np.sum((there - y) ** 2) < np.sum((value - y) ** 2):
+            theta, value, rows, damping = moved, there, new_rows, max(damping / 3, 1e-12)
+        else:
+            damping *= 4
+        if damping > 1e12:
+            break
+    return theta
 
 
 def _polished(tangent: Tangent, theta: Array, x: Array, y: Array) -> Array:
@@ -147,7 +156,7 @@ def _polished(tangent: Tangent, theta: Array, x: Array, y: Array) -> Array:
             _gradient(tangent, theta + step * e, x, y) - _gradient(tangent, theta - step * e, x, y)
             for e in np.eye(theta.size)
         ]
-        theta = theta - np.linalg.lstsq(np.array(columns).T / (2 * step), gradient, rcond=1e-8)[0]
+        theta = theta - np.linalg.lstsq(np.array(columns).T / (2 * step), gradient, rcond=1e-11)[0]
     return best
 
 

@@ -23,6 +23,7 @@ from numeric.tangent import Tangent, compile_tangent
 
 Array = NDArray[np.float64]
 SEEDS = 9
+DELTAS = (1e-4, 3e-4, 1e-3, 3e-3)
 FRESH = 400
 WIDE = 1.5
 _CANDIDATES = 30
@@ -91,7 +92,7 @@ def exponent_law(
     claimed: int | None = None,
     *,
     seeds: int = SEEDS,
-    deltas: Sequence[float] = (1e-4, 3e-4, 1e-3, 3e-3),
+    deltas: Sequence[float] = DELTAS,
 ) -> ExponentLaw:
     """Measure the exponent law on both sides of a claimed optimistic sample size.
 
@@ -115,22 +116,54 @@ def exponent_law(
     size = model.sample_size().value if claimed is None else claimed
     if size < 2:
         raise RangeError(f"the exponent law at {size}", "no smaller sample", "use a larger target")
-    tangent = compile_tangent(model.family)
+    errors, rank = errors_by_size(model, (size - 1, size), seeds=seeds, deltas=deltas)
+    below, at = slopes_of(errors, deltas)
+    return ExponentLaw(size, rank, np.asarray(deltas), below, at, errors)
+
+
+def errors_by_size(
+    model: LocalRecovery,
+    n: Sequence[int],
+    *,
+    seeds: int = SEEDS,
+    deltas: Sequence[float] = DELTAS,
+) -> tuple[Array, int]:
+    """Return errors on fresh inputs by numbers of samples, and the certified rank at the start.
+
+    Args:
+        model: family and target.
+        n: numbers of samples, each at least 1.
+        seeds: number of random targets, samples and perturbations.
+        deltas: sizes of the perturbation.
+
+    Returns:
+        Errors of shape (sizes, seeds, deltas), and the rank.
+
+    Raises:
+        RangeError: if the target has rank zero, so that there is nothing to recover.
+    """
     rank = model.certify().rank
     if rank == 0:
         raise RangeError("the exponent law of zero", "nothing to recover", "use a larger target")
-    errors = np.empty((2, seeds, len(deltas)))
+    tangent = compile_tangent(model.family)
+    errors = np.empty((len(n), seeds, len(deltas)))
     for seed in range(seeds):
         shifted = local_recovery(model.declaration, model.target, seed=model.seed + seed)
         theta = start_of(shifted)
-        rng = np.random.default_rng([seed, size])
-        for side, n in enumerate((size - 1, size)):
-            errors[side, seed] = recovery_errors(tangent, theta, n, rank, deltas, rng)
-    slopes = np.polyfit(
-        np.log(deltas), np.log(np.maximum(errors, 1e-300).reshape(-1, len(deltas)).T), 1
-    )[0]
-    below, at = slopes.reshape(2, seeds)
-    return ExponentLaw(size, rank, np.asarray(deltas), below, at, errors)
+        for side, count in enumerate(n):
+            rng = np.random.default_rng([seed, count])
+            errors[side, seed] = recovery_errors(tangent, theta, count, rank, deltas, rng)
+    return errors, rank
+
+
+def slopes_of(errors: Array, deltas: Sequence[float]) -> Array:
+    """Return the order of errors in delta, the last axis, by a straight line in logarithms.
+
+    Accuracy: of a least-squares fit; errors of zero count as 1e-300.
+    """
+    flat = np.log(np.maximum(errors, 1e-300)).reshape(-1, len(deltas))
+    slopes = np.polyfit(np.log(deltas), flat.T, 1)[0]
+    return np.asarray(slopes.reshape(errors.shape[:-1]))
 
 
 def start_of(model: LocalRecovery) -> Array:
