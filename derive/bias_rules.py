@@ -31,6 +31,8 @@ from derive.tables import FEW, FewKinds, Kinds, Rows, Table
 _B = Symbol("b", real=True)
 _S2 = Symbol("s2", positive=True)
 MOST_NODES = 400
+MOST_DIGITS = 28
+"""More are cut to these: the error of a rule is measured in doubles, and squared."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def _nodes(moments: _Moments, step: Fraction, digits: int, folded: bool) -> list
 
 
 def _error(nodes: Sequence[_Node]) -> float:
-    """Return the estimated relative error of the means that the equations need.
+    """Return the estimated relative error of the means that the equations need, down to 1e-30.
 
     The rule of twice the step is off by e; the rule itself then by about e^2.
     """
@@ -151,7 +153,7 @@ def _error(nodes: Sequence[_Node]) -> float:
             whole = sum(v[0] * v[pick] / (x + v[2] + v[1] * tau) for v in fine)
             half = sum(v[0] * v[pick] / (x + v[2] + v[1] * tau) for v in coarse) / mass
             worst = max(worst, abs(half / whole - 1) if whole else 0.0)
-    return max(worst**2, 2.0**-52)
+    return max(worst, 1e-15) ** 2
 
 
 @dataclass(frozen=True)
@@ -178,12 +180,13 @@ def mixture(population: Population, digits: int = 11) -> Mixture:
 
     Args:
         population: the layer.
-        digits: accuracy of means over normal biases.
+        digits: accuracy of means over normal biases, at most ``MOST_DIGITS``.
 
     Raises:
         NotConvergedError: if ``MOST_NODES`` nodes do not reach the digits: the bias is spread over
             far more than the argument.
     """
+    digits = min(digits, MOST_DIGITS)
     rows: list[tuple[Expr, Expr, Expr]] = []
     error, most = 0.0, 1
     for kind in population.kinds:

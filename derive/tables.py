@@ -8,7 +8,7 @@ stays one node of an expression, with its derivatives in the same family; a targ
 over the table. Few kinds are written out instead (``FewKinds``), so that every target takes them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,12 +170,13 @@ def column(mean: TableMean) -> Column:
 def table_code(mean: TableMean) -> tuple[str, str]:
     """Return a mean as data and a Python function over floats, with a compensated sum.
 
-    Written in the subset that Numba compiles; the numbers are the nearest doubles.
+    Written in the subset that Numba compiles, for a module that has NumPy's ``array``; the numbers
+    are the nearest doubles.
     """
     found, head = column(mean), mean.head
     names = ("W", "A", "B")
     data = [
-        f"{head}_{n} = ({', '.join(map(repr, map(_double, values)))},)"
+        f"{head}_{n} = array([{', '.join(map(repr, map(_double, values)))}])"
         for n, values in zip(names, (found.weights, found.a, found.b), strict=True)
     ]
     power = "*".join(["r"] * found.m)
@@ -191,6 +192,28 @@ def table_code(mean: TableMean) -> tuple[str, str]:
         total = new
     return total"""
     return "\n".join(data), body
+
+
+def table_function(mean: TableMean, number: Callable[[Expr], Any]) -> Callable[[Any, Any], Any]:
+    """Return a mean as a function over the numbers of another kind, such as mpf or balls.
+
+    Args:
+        mean: which.
+        number: from an exact expression to such a number.
+    """
+    found = column(mean)
+    rows = [
+        tuple(number(e) for e in row) for row in zip(found.weights, found.b, found.a, strict=True)
+    ]
+    zero = number(Integer(0))
+
+    def evaluate(x: Any, tau: Any) -> Any:
+        total = zero
+        for weight, b, a in rows:
+            total = total + weight / (x + b + tau * a) ** found.m if found.m else total + weight
+        return total
+
+    return evaluate
 
 
 def _double(expr: Expr) -> float:

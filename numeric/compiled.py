@@ -307,6 +307,8 @@ def scalar_source(program: Program, asked: Asked | None = None) -> str:
     for mean in program.means:
         data, text = table_code(mean)
         parts.append(f"\n\n{data}\n\n\n@njit(**SCALAR)\n{text}")
+    if program.means:
+        parts.insert(1, "\nfrom numpy import array")
     for text in module_source(program, ScalarPrinter).values():
         parts.append(f"\n\n@njit(**SCALAR)\n{text}")
     wanted = asked or Asked(program.outputs)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from flint import arb, arb_mat, ctx, fmpq
@@ -21,6 +22,7 @@ from derive.errors import UnknownNameError
 from derive.printing.ball_code import ball_source
 from derive.program import Program
 from derive.random_matrices.stability import Stability
+from derive.tables import table_function
 
 _LOG2_10 = math.log2(10)
 _GUARD_BITS = 40
@@ -111,6 +113,7 @@ class Engine:
         self.names = (*program.unknowns, *program.outputs, *slopes)
         self.standing = standing(program)
         self._constants: dict[int, list[arb]] = {}
+        self._means: int = 0
         self._run: dict[str, Any] = {"ball": arb, "ratio": _ratio, "choose": _choose}
         exec(ball_source(program), self._run)  # our own printed code
         self._coupled = isinstance(program, CoupledProgram)
@@ -149,8 +152,16 @@ class Engine:
             digits = math.ceil((bits + 8) / _LOG2_10)
             balls = [enclose(e, digits).arb() for _, e in self.program.constants]
             self._constants[bits] = balls
+        self._tabulate(bits)
         values = [_number(controls[n], bits) for n in self.inputs]
         return values + self._constants[bits]
+
+    def _tabulate(self, bits: int) -> None:
+        """Make the means over tables at the current precision."""
+        if bits != self._means:
+            self._means = bits
+            for f in getattr(self.program, "means", ()):
+                self._run[f.head] = table_function(f, partial(_number, bits=bits))
 
     def _root(
         self, values: list[arb], start: Sequence[float], bits: int, wanted: int
@@ -241,7 +252,11 @@ def standing(program: AnyProgram) -> tuple[Verdict, str]:
 
 def _doubts(program: Program) -> tuple[str, ...]:
     """Say which constants are not proved, or not proved to lie in their declared range."""
-    doubts = []
+    doubts = [
+        f"the rule behind {table.name} is not proved: estimated error {float(table.error):.1e}"
+        for table in dict.fromkeys(f.table for f in program.means)
+        if table.error
+    ]
     for symbol, expr in program.constants:
         ball = enclose(expr, 30)
         if not ball.rigorous:

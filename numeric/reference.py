@@ -5,10 +5,13 @@ evaluated anew at the working precision, and the solve is repeated with twice th
 Nothing of the float64 path is used, except the printed structure of the equations.
 """
 
+import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import CodeType
-from typing import Any, cast
+from typing import Any
 
 import mpmath
 
@@ -28,6 +31,7 @@ from derive.path_solution import solve_along_path
 from derive.program import Declaration, Program
 from derive.program import program as freeze
 from derive.system import System
+from derive.tables import table_function
 from numeric.controls import ungroup
 
 _MAX_STEPS = 2000
@@ -86,11 +90,14 @@ def reference(
         RangeError: a control out of its range, or too few or too many digits.
 
     Accuracy: two solves with different guard digits agree to ``digits`` significant digits in every
-    output, slope and unknown. A control at zero is taken as the limit from above.
+    output, slope and unknown. Fewer where a rule behind the equations leaves fewer; a declaration
+    refines its rules, a System or a Program keeps them. A control at zero is taken as the limit
+    from above.
     """
     if not 5 <= digits <= 1000:
         raise RangeError(f"digits = {digits}", "outside 5 to 1000", "choose a number in this range")
-    ready: AnyProgram = frozen(cast(Any, model)) if is_coupled(model) else freeze(cast(Any, model))
+    ready = _ready(model, digits)
+    digits = min(digits, _digits_of_rules(ready))
     exact = {n: exact_number(v) for n, v in ungroup(ready, controls).items()}
     for quantity in ready.inputs:
         quantity.check(float(exact[quantity.name]))
@@ -106,6 +113,20 @@ def reference(
         f"two precisions differ at {controls}",
         "ask for fewer digits, or report the point",
     )
+
+
+def _ready(model: Any, digits: int) -> AnyProgram:
+    """Return the program of a model; a declaration with rules refines them to the digits."""
+    if is_coupled(model):
+        return frozen(model)
+    return freeze(model.refined(digits + 2) if hasattr(model, "refined") else model)
+
+
+def _digits_of_rules(program: AnyProgram) -> int:
+    """Return how many digits the rules behind means over tables leave."""
+    errors = [float(f.table.error) for f in getattr(program, "means", ())]
+    worst = max(errors, default=0.0)
+    return int(-math.log10(worst)) if worst else sys.maxsize
 
 
 def _solve_any(
@@ -161,6 +182,7 @@ def _limit_of(mp: Any, value: Any, big: Any) -> Any:
 def _namespace(program: Program, mp: Any) -> dict[str, Any]:
     """Execute the printed blocks against one mpmath context."""
     namespace: dict[str, Any] = {"mp": mp, "UNIT": mp.mpf(2) ** (-mp.prec)}
+    namespace |= {f.head: table_function(f, partial(_mpf, mp)) for f in program.means}
     exec(_code(program), namespace)  # our own printed code
     return namespace
 

@@ -10,7 +10,7 @@ Source: arXiv:2402.13999, arXiv:2302.00401; see ``derive.layers`` for the equati
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -188,6 +188,8 @@ class DeepFeatures:
             built.add(signal, digits)
         base = built.base_from(first) if first else self._input_base()
         layers = tuple(layer for layer in built.layers if layer.level > first)
+        if layers and not first:  # the input's covariance holds the rows of layer 1
+            layers = (replace(layers[0], rows=()), *layers[1:])
         used = {s for layer in layers for s in symbols_of_layer(layer)}
         used |= {s for atom in base.atoms for e in atom for s in symbols_of(e)}
         teacher, extra = self._teacher(first, digits)

@@ -244,14 +244,19 @@ def test_unknown_route_lists_the_routes():
         deep_features(["tanh"]).system("replica")
 
 
-def test_mean_below_the_last_layer_is_refused_with_the_reason():
-    with pytest.raises(NotSupportedError, match=r"layer 2 of 3 .* random bias of the next"):
-        deep_features(["tanh", "relu", "tanh"]).system()
+def test_mean_below_the_last_layer_becomes_random_biases():
+    system = deep_features(["tanh", "relu", "tanh"]).system()
+    assert system.is_tower()
+    assert not system.is_triangular()
+    assert any("means over the biases of layer 3" in a for a in system.assumptions)
+    with pytest.raises(NotSupportedError, match="1 of its equations are implicit"):
+        system.polynomial()
 
 
-def test_mean_inside_a_target_network_is_refused_too():
-    with pytest.raises(NotSupportedError, match="target layer 1 of 2 with activation relu"):
-        deep_features(["tanh"], ["relu", "tanh"]).system()
+def test_mean_inside_a_target_network_becomes_random_biases_too():
+    found = named(deep_features(["tanh"], ["relu", "tanh"]))
+    assert 0 < number(found["signal"]) < 1
+    assert number(found["hidden"]) > 0
 
 
 def test_mean_of_the_last_layer_is_no_obstacle():
