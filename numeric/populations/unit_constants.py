@@ -177,6 +177,9 @@ def normal_rule(cuts: Array, panels: int) -> tuple[Array, Array]:
     Returns:
         Nodes and weights, shape (rows, 12 (panels + cuts)).
     """
+    if not cuts.shape[1] and cuts.shape[0] > 1:  # the same rule for every row
+        one, shape = normal_rule(cuts[:1], panels), (cuts.shape[0], panels * _NODES.size)
+        return np.broadcast_to(one[0], shape), np.broadcast_to(one[1], shape)
     edges = np.broadcast_to(np.linspace(-_REACH, _REACH, panels + 1), (cuts.shape[0], panels + 1))
     if cuts.shape[1]:
         edges = np.sort(np.hstack([edges, np.clip(cuts, -_REACH, _REACH)]), axis=1)
