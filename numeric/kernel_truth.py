@@ -6,12 +6,9 @@ enough: many times faster than a substitution followed by digits relative to the
 """
 
 import math
-from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
 
 from flint import acb, arb, fmpq
-from mpmath import mp
 from sympy import Expr
 
 from derive.enclosing.ball_program import BallFunction, compile_ball, working_precision
@@ -24,7 +21,8 @@ from derive.value import Value
 
 _ENDS = (Fraction(1), Fraction(-1))
 _PRECISIONS = (128, 192, 320, 640, 1280, 2560)
-_BITS = 62
+_BITS = 80
+_DEEPEST = 1100
 _SMALLEST = 5e-324
 
 
@@ -48,7 +46,7 @@ class Truth:
 
     def __init__(self, value: Value | KernelSeries) -> None:
         self.value = value
-        self._known: dict[Fraction, float] = {}
+        self._known: dict[Fraction, Fraction] = {}
         self._programs: dict[int, BallFunction] = {}
         self.scale = max(abs(self._whole(x)) for x in (*_ENDS, *(x / 2 for x in _ENDS)))
         self.scale = max(self.scale, abs(self._whole(Fraction(0))), _SMALLEST)
@@ -58,7 +56,15 @@ class Truth:
     def __call__(self, rho: Fraction) -> float:
         """Return the kernel at a correlation.
 
-        Accuracy: absolute 2e-16 times ``scale``; to one rounding at rho = 0, ±1/2 and ±1.
+        Accuracy: as ``exact``.
+        """
+        return float(self.exact(rho))
+
+    def exact(self, rho: Fraction) -> Fraction:
+        """Return the kernel at a correlation.
+
+        Accuracy: relative 2**-80, or absolute 2**-1100, or for a value that no precision tells from
+        zero 2**-80 times ``scale``; for a series 2**-80 of its truncated sum.
         """
         if rho not in self._known:
             self._known[rho] = self._compute(rho)
@@ -75,26 +81,30 @@ class Truth:
             raise _too_large(rho) from error
         if not math.isfinite(found):
             raise _too_large(rho)
-        self._known[rho] = found
         return found
 
-    def _compute(self, rho: Fraction) -> float:
+    def _compute(self, rho: Fraction) -> Fraction:
         if isinstance(self.value, KernelSeries):
-            return float(self.value.ball(rho))
+            return self.value.ball(rho).mid
+        if rho == 0 or abs(rho) == 1:
+            return closed_ball(self.value, exact_number(rho), 28).mid
         try:
             return self._quick(self.value.expr, fmpq(rho.numerator, rho.denominator))
         except NotSupportedError:
-            return self._whole(rho)
+            return closed_ball(self.value, exact_number(rho), 28).mid
 
-    def _quick(self, expr: Expr, rho: fmpq) -> float:
-        allowed = arb(self.scale) * arb(2) ** -_BITS
+    def _quick(self, expr: Expr, rho: fmpq) -> Fraction:
+        found = arb.nan()
         for precision in _PRECISIONS:
             with working_precision(precision):
                 if precision not in self._programs:
                     self._programs[precision] = compile_ball(expr, correlation)
                 found = self._programs[precision](acb(arb(rho)), False).real
-                if found.is_finite() and found.rad() < allowed:
-                    return float(found.mid())
+                small = (abs(found.mid()) * arb(2) ** -_BITS).max(arb(2) ** -_DEEPEST)
+                if found.is_finite() and found.rad() < small:
+                    return _fraction(found.mid())
+        if found.is_finite() and found.rad() < arb(self.scale) * arb(2) ** -_BITS:
+            return _fraction(found.mid())
         raise NotConvergedError(
             f"the kernel at rho = {float(rho)}", f"no digits at {_PRECISIONS[-1]} bits", "rescale"
         )
@@ -108,8 +118,9 @@ def _too_large(rho: Fraction) -> RangeError:
     )
 
 
-def cosine(turn: Callable[[], Any]) -> Fraction:
-    """Return the cosine of an angle, computed with 30 digits, as a fraction."""
-    with mp.workdps(30):
-        negative, mantissa, exponent, _ = mp.cos(turn())._mpf_
-        return Fraction((-1) ** negative * int(mantissa)) * Fraction(2) ** int(exponent)
+def _fraction(x: arb) -> Fraction:
+    """Return the number; 0 for one far below all doubles, whose fraction may be very long."""
+    if abs(x) < arb((1, -_DEEPEST)):
+        return Fraction(0)
+    mantissa, exponent = x.man_exp()
+    return Fraction(int(mantissa)) * Fraction(2) ** int(exponent)

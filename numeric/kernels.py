@@ -1,29 +1,25 @@
 r"""Kernels to machine code: arrays of correlations in, arrays of kernel values out.
 
-Stage: a ``derive.kernels.Kernel`` in, a ``CompiledKernel`` out. Four kinds of generated code:
+Stage: a ``derive.kernels.Kernel`` in, a ``CompiledKernel`` out. Three kinds of generated code:
 
-* a closed form is printed as it stands, and checked against balls at 57 correlations;
-  one with functions of two normals is interpolated instead, as below, where that is as accurate
-  (an order of magnitude faster);
+* a closed form of elementary functions is printed as it stands, where that keeps its digits;
 * a smooth series is summed by Horner's rule in rho^2, even and odd powers apart;
-* a series with kinks, and a closed form that loses digits, is interpolated by Chebyshev polynomials
-  in theta = arccos rho, where the square-root ends at rho = ±1 are gone;
-* what bends too fast for one polynomial, as at extreme variances, gets panels that shrink towards
-  rho = ±1.
+* everything else (closed forms that lose digits, functions of two normals, series with kinks)
+  becomes a table of short polynomials in sqrt(1 - |rho|), as ``numeric.graded`` describes.
 
-Each is one scalar function and one loop; straight-line bodies let the compiler use vector units.
+Printed forms and tables are checked against balls at sampled correlations, relative to each value.
+Each kind is one scalar function and one loop of straight-line code, so that the compiler uses
+vector units.
 """
 
-import inspect
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-from mpmath import mp
 from numpy.typing import ArrayLike, NDArray
 from sympy import Expr, Float, Function, cse, nan, numbered_symbols, oo, zoo
 
@@ -34,15 +30,15 @@ from derive.kernels import Kernel, kernel
 from derive.pairs.kernel_series import KernelSeries
 from derive.symbols import rho as correlation
 from derive.value import Value
-from numeric import special
 from numeric.cache import load
-from numeric.chebyshev import clenshaw_source, interpolate
-from numeric.graded import graded, panel_source, tables_source
-from numeric.kernel_truth import Truth, cosine
+from numeric.graded import Graded, graded, panel_source, tables_source
+from numeric.kernel_truth import Truth
 
 _UNIT = 2.0**-53
 _SLACK = 1e-12
-_CONSTANTS = ("_NODES", "_WEIGHTS", "_TAU", "_ROOT_HALF", "_DEPTH")
+_RELATIVE = 1e-13
+_NOTHING = 1e-290
+_DEPTH = 1e-100
 _SPECIAL = ("owens_t", "bivariate_normal", "conditional_normal", "scaled_density")
 
 _HEADER = '''"""Generated from a kernel; do not edit.
@@ -60,15 +56,36 @@ SCALAR = dict(cache=True, error_model="numpy", fastmath=FLAGS, nogil=True)
 
 
 @dataclass(frozen=True)
+class Check:
+    """How generated code deviates from balls at sampled correlations.
+
+    Attributes:
+        absolute: largest deviation.
+        relative: largest deviation in units of the value; where the kernel changes sign, in units
+            of the neighbouring values, and below 1e-100 of the scale, in units of that.
+        crossing: largest deviation where the kernel changes sign; 0 if it does not.
+        scale: largest absolute value of the kernel.
+    """
+
+    absolute: float = math.inf
+    relative: float = math.inf
+    crossing: float = 0.0
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
 class CompiledKernel:
     """A kernel as machine code.
 
     Attributes:
         error: absolute error on -1 <= rho <= 1; what it rests on is in ``basis``.
         basis: "proved" (series by Horner's rule), "checked" (largest deviation from balls at
-            57 correlations) or "estimated" (decay of Chebyshev coefficients, checked as well).
+            sampled correlations) or "estimated" (decay of Chebyshev coefficients, checked as well).
         reason: how the kernel was compiled.
         source: the generated file.
+        check: deviations from balls, absolute and relative to each value; of a series, from its
+            truncated sum.
+        table: the polynomials, if it is a table.
     """
 
     error: float
@@ -76,6 +93,13 @@ class CompiledKernel:
     reason: str
     source: str
     module: ModuleType
+    check: Check = Check()
+    table: Graded | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def relative(self) -> float:
+        """Largest relative error met in the check; see ``Check.relative``."""
+        return self.check.relative
 
     def __call__(self, rho: ArrayLike) -> NDArray[np.float64]:
         """Return the kernel at correlations of any shape S, as an array of shape S.
@@ -94,6 +118,23 @@ class CompiledKernel:
         out = np.empty_like(points)
         self.module.grid(points, out)
         return out.reshape(given.shape)
+
+    def error_at(self, rho: ArrayLike) -> NDArray[np.float64]:
+        """Return an estimate of the absolute error of each value, in the shape of rho.
+
+        Twice the relative error that the check met, times the value; where the kernel changes sign
+        or its table was not resolved, what is known there. Never more than ``error``.
+
+        Accuracy: an estimate, proved only where ``basis`` says so and it equals ``error``.
+        """
+        given = np.asarray(rho, dtype=np.float64)
+        if self.basis == "proved":
+            return np.full(given.shape, self.error)
+        found = 2 * self.relative * np.abs(self(given)) + 2 * self.check.crossing
+        if self.table is not None:
+            panels = [self.table.panel(float(r)).error for r in np.clip(given.ravel(), -1, 1)]
+            found = np.maximum(found, np.reshape(panels, given.shape) * (not self.table.resolved))
+        return np.minimum(found, self.error)
 
     def __repr__(self) -> str:
         return f"CompiledKernel({self.reason}; error {self.error:.1e}, {self.basis})"
@@ -147,22 +188,21 @@ def _compile(chosen: Kernel, accuracy: float) -> CompiledKernel:
     if isinstance(value, KernelSeries):
         if value.accuracy > Fraction(accuracy):
             raise NotConvergedError(f"a kernel to {accuracy:.0e}", value.reason, "lower accuracy")
-        return _horner(value) if value.kinks == ((), ()) else _chebyshev(value, accuracy)
+        return _horner(value) if value.kinks == ((), ()) else _tabled(value, accuracy)
     foreign = value.expr.free_symbols - {correlation}
     if foreign:
         names = ", ".join(sorted(map(str, foreign)))
         raise NotSupportedError("a compiled kernel", f"{names} has no value", "substitute it")
-    routes = [_chebyshev, _printed] if _special(value.expr) else [_printed, _chebyshev]
-    for route in routes:
+    if not _special(value.expr):
         try:
-            return route(value, accuracy)
+            return _printed(value, accuracy)
         except NotConvergedError:
-            continue
-    return _panels(value, accuracy)
+            pass
+    return _tabled(value, accuracy)
 
 
 def _special(expr: Expr) -> bool:
-    """Return whether functions of two normals occur."""
+    """Return whether functions of two normals occur, which a table is faster than."""
     return any(type(f).__name__ in _SPECIAL for f in expr.atoms(Function))
 
 
@@ -186,7 +226,8 @@ def _horner(series: KernelSeries) -> CompiledKernel:
             parts.append(name if start == 0 else f"rho * {name}")
     body.append(f"    return {' + '.join(parts)}")
     reason = f"series of order {series.order} by Horner's rule"
-    return _loaded(reason, body, series.error + rounding, "proved")
+    found = _loaded(reason, body, series.error + rounding, "proved")
+    return replace(found, check=_check(found, series))
 
 
 def _printed(value: Value, accuracy: float) -> CompiledKernel:
@@ -204,30 +245,28 @@ def _printed(value: Value, accuracy: float) -> CompiledKernel:
         body.append(f"    return {printer._print(result)}")
     except NotSupportedError as missing:
         raise NotConvergedError("a printed kernel", str(missing), "interpolate") from missing
-    found = _loaded("closed form", body, 0.0, "checked", value.expr)
-    error, scale = _deviation(found, value)
-    return _accepted(found, error, accuracy, scale)
+    found = _loaded("closed form", body, 0.0, "checked")
+    check = _check(found, value)
+    if not check.relative <= _RELATIVE:
+        raise NotConvergedError(
+            "a printed kernel", f"relative errors up to {check.relative:.1e}", "tabulate it"
+        )
+    return _accepted(found, check.absolute, accuracy, check)
 
 
-def _accepted(found: CompiledKernel, error: float, accuracy: float, scale: float) -> CompiledKernel:
+def _accepted(found: CompiledKernel, error: float, accuracy: float, check: Check) -> CompiledKernel:
     """Return the kernel with its error, if that is as small as was asked for."""
-    if not error <= accuracy * scale:
+    if not error <= accuracy * check.scale:
         raise NotConvergedError(
             f"a kernel to {accuracy:.0e}",
-            f"{found.reason} leaves {error:.1e} of {scale:.1e}",
+            f"{found.reason} leaves {error:.1e} of {check.scale:.1e}",
             "lower the accuracy, or evaluate it point by point with Kernel.at",
         )
-    return CompiledKernel(error, found.basis, found.reason, found.source, found.module)
+    return replace(found, error=error, check=check)
 
 
 class _KernelPrinter(ScalarPrinter):
-    """Scalar code with the functions of two correlated normals."""
-
-    def _print_Function(self, expr: Any) -> str:
-        name = type(expr).__name__
-        if name in _SPECIAL:
-            return f"{name}({', '.join(self._print(a) for a in expr.args)})"
-        return super()._print_Function(expr)
+    """Scalar code with constants that are already doubles."""
 
     def _print_Float(self, expr: Any) -> str:
         return repr(float(expr))
@@ -250,38 +289,17 @@ def _fold(expr: Any) -> Any:
     return expr.func(*(_fold(a) for a in expr.args))
 
 
-def _chebyshev(value: Value | KernelSeries, accuracy: float) -> CompiledKernel:
-    """Interpolate in x = 2 arccos(rho)/pi - 1."""
+def _tabled(value: Value | KernelSeries, accuracy: float) -> CompiledKernel:
+    """Interpolate on panels that are as narrow as the kernel asks for."""
     truth = _truth(value)
-    table = interpolate(
-        lambda x: truth(cosine(lambda: mp.pi * (mp.mpf(x) + 1) / 2)), accuracy * truth.scale / 4
-    )
-    first = ["    x = math.acos(rho) * 0.6366197723675814 - 1.0"]
-    body = [*clenshaw_source(table.coefficients, "x", "    "), "    return value"]
-    reason = f"Chebyshev polynomials of degree {len(table.coefficients) - 1} in arccos rho"
-    found = _loaded(reason, body, 0.0, "estimated", first=first)
-    return _checked(found, value, table.error, accuracy)
-
-
-def _panels(value: Value | KernelSeries, accuracy: float) -> CompiledKernel:
-    """Interpolate in arccos |rho| on panels that shrink towards rho = ±1."""
-    truth = _truth(value)
-    table = graded(
-        lambda side, angle: truth(side * cosine(lambda: mp.mpf(angle))), accuracy * truth.scale / 4
-    )
-    reason = f"Chebyshev polynomials on {len(table.ends)} panels in arccos |rho|"
-    found = _loaded(reason, panel_source(), 0.0, "estimated", tables=tables_source(table))
-    return _checked(found, value, table.error, accuracy)
-
-
-def _checked(
-    found: CompiledKernel, value: Value | KernelSeries, estimate: float, accuracy: float
-) -> CompiledKernel:
-    """Return an interpolated kernel with an error that holds what the check measured."""
-    measured, _ = _deviation(found, value)
+    table = graded(truth.exact, _DEPTH * truth.scale)
+    reason = f"table of {len(table.panels)} polynomials in sqrt(1 - |rho|)"
+    lines = tables_source(table)
+    found = _loaded(reason, panel_source(table), 0.0, "estimated", tables=lines)
+    check = _check(found, value)
     series_error = value.error if isinstance(value, KernelSeries) else 0.0
-    error = max(estimate, 2 * measured) + series_error
-    return _accepted(found, error, accuracy, _truth(value).scale)
+    error = max(table.error, 2 * check.absolute) + series_error
+    return replace(_accepted(found, error, accuracy, check), table=table)
 
 
 @lru_cache(maxsize=32)
@@ -290,27 +308,32 @@ def _truth(value: Value | KernelSeries) -> Truth:
 
 
 def _sample() -> list[float]:
-    """Return 57 correlations: even in the angle, and clustered at 0 and ±1."""
+    """Return correlations even in the angle, and clustered at 0 and ±1, in increasing order."""
     near = [10.0**-k for k in (1.5, 2.2, 3, 3.7, 4.4, 5, 5.5, 6, 6.6, 7.3, 8, 9, 10, 11, 13, 15)]
     points = [math.cos(0.11 + 0.17 * k) for k in range(18)]
-    points += (
-        [1 - x for x in near] + [x - 1 for x in near] + [0.0, 1.0, -1.0, 1e-3, -1e-8, 0.5, -0.5]
-    )
-    return points
+    points += [1 - x for x in near] + [x - 1 for x in near]
+    points += [0.0, 1.0, -1.0, 1e-3, -1e-3, 1e-5, -1e-8, 0.5, -0.5]
+    return sorted(points)
 
 
-def _deviation(found: CompiledKernel, value: Value | KernelSeries) -> tuple[float, float]:
-    """Return the largest deviation from the balls at sampled correlations, and the largest value.
-
-    A value that is not finite deviates infinitely.
-    """
-    truth = _truth(value)
-    points = _sample()
+def _check(found: CompiledKernel, value: Value | KernelSeries) -> Check:
+    """Compare with balls; a value that is not finite deviates infinitely."""
+    truth, points = _truth(value), _sample()
     exact = np.array([truth(Fraction(point)) for point in points])
-    gaps = np.abs(found(points) - exact)
-    worst = float(gaps.max()) if np.isfinite(gaps).all() else math.inf
-    scale = max(truth.scale, float(np.abs(exact).max()))
-    return worst + _UNIT * scale, scale
+    values = found(points)
+    if not np.isfinite(values).all():
+        return Check()
+    gaps = np.abs(values - exact)
+    size = np.abs(exact)
+    padded = np.pad(exact, 1, mode="edge")
+    crosses = (exact == 0) | (padded[:-2] * exact < 0) | (exact * padded[2:] < 0)
+    around = np.maximum(np.abs(padded[:-2]), np.abs(padded[2:]))
+    scale = max(truth.scale, float(size.max()))
+    floor = max(_NOTHING, _DEPTH * scale)
+    local = np.maximum(np.where(crosses, np.maximum(size, around), size), floor)
+    worst = float(gaps.max()) + _UNIT * scale
+    crossing = float(gaps[crosses].max(initial=0.0))
+    return Check(worst, float((gaps / local).max()) + _UNIT, crossing, scale)
 
 
 def _loaded(
@@ -318,29 +341,14 @@ def _loaded(
     body: list[str],
     error: float,
     basis: str,
-    expr: Expr | None = None,
-    first: list[str] | None = None,
     tables: list[str] | None = None,
 ) -> CompiledKernel:
-    """Write and import the file: a scalar function, and a loop that holds the same lines.
-
-    Lines of ``first`` end in ``x = ...`` and get a loop of their own: library calls would keep the
-    rest out of the vector units.
-    """
+    """Write and import the file: a scalar function, and a loop that holds the same lines."""
     parts = [_HEADER.format(what=reason)]
-    if expr is not None and _special(expr):
-        parts += [f"{name} = {getattr(special, name)!r}" for name in _CONSTANTS]
-        parts += [f"\n\n@njit(**SCALAR)\n{inspect.getsource(f)}" for f in special.FUNCTIONS]
     parts += ["import numpy as np\n", *tables] if tables else []
-    scalar = [*(first or []), *body]
-    parts.append("\n\n@njit(**SCALAR)\ndef scalar(rho):\n" + "\n".join(scalar))
-    loop = "    for i in range(points.size):"
-    lines = ["\n\n@njit(**SCALAR)\ndef grid(points, out):", loop]
-    if first:
-        lines += ["        rho = points[i]", *(f"    {line}" for line in first)]
-        lines += ["        out[i] = x", loop, "        x = out[i]"]
-    else:
-        lines.append("        rho = points[i]")
+    parts.append("\n\n@njit(**SCALAR)\ndef scalar(rho):\n" + "\n".join(body))
+    lines = ["\n\n@njit(**SCALAR)\ndef grid(points, out):", "    for i in range(points.size):"]
+    lines.append("        rho = points[i]")
     lines += [f"    {line}" for line in body[:-1]]
     lines.append("        out[i] = " + body[-1].removeprefix("    return "))
     source = "\n".join([*parts, *lines]) + "\n"

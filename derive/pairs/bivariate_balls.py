@@ -16,9 +16,12 @@ from mpmath import mp
 from sympy import Expr, Float
 
 from derive.errors import NotConvergedError
-from derive.pairs.wedges import corner, owens_small
+from derive.pairs.wedges import corner, owens_small, wedge
 
 _GUARD = 24
+_TRIES = 3
+_HOPELESS = 400
+_DEEPEST = 1e9
 _SPARE_BITS = (128, 1024)
 
 
@@ -162,10 +165,28 @@ def _orthant_point(h: arb, k: arb, rho: arb) -> arb:
         return _cdf(h).min(_cdf(k))
     if rho <= -1:
         return (_cdf(h) - _cdf(-k)).max(arb(0))
-    with ctx.extraprec(_GUARD):
-        found = _by_wedges(h, k, rho)
-        good = found.is_finite() and found.rad() <= abs(found.mid()) * _unit() * 2**_GUARD
-    return found + 0 if good else _by_price(h, k, rho)
+    most = _log_bound(h, k, rho)
+    if most < -_DEEPEST:
+        return arb(0).union(arb(most).exp())
+    guard = _GUARD
+    for _ in range(_TRIES):
+        with ctx.extraprec(guard):
+            found = _by_wedges(h, k, rho)
+            lost = ctx.prec - guard - int(found.rel_accuracy_bits())
+        if lost <= 0:
+            return found + 0
+        if lost >= _HOPELESS:
+            break
+        guard += lost + 8
+    return _by_price(h, k, rho)
+
+
+def _log_bound(h: arb, k: arb, rho: arb) -> float:
+    """Return a bound of the logarithm of the probability: P(x < -t) is below exp(-t^2/2)."""
+    parts = [-min(float(x), 0.0) for x in (h, k)]
+    if rho < 0:
+        parts.append(-min(float((h + k) / (2 * (1 + rho)).sqrt()), 0.0))
+    return -(max(parts) ** 2) / 2 * (1 - 1e-9)
 
 
 def _by_wedges(h: arb, k: arb, rho: arb) -> arb:
@@ -173,8 +194,9 @@ def _by_wedges(h: arb, k: arb, rho: arb) -> arb:
         return corner(-h, -k, rho)
     if h > 0 and k > 0:
         return (_cdf(max(h, k, key=float)) - _cdf(-min(h, k, key=float))) + corner(h, k, rho)
-    low, high = (h, k) if h < k else (k, h)
-    return _cdf(low) - corner(-low, high, -rho)
+    low, high = (-h, k) if h < k else (-k, h)
+    root = ((1 - rho) * (1 + rho)).sqrt()
+    return wedge(low, (rho * low + high) / -root) - wedge(high, (low + rho * high) / root)
 
 
 def _by_price(h: arb, k: arb, rho: arb) -> arb:
