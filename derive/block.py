@@ -98,7 +98,7 @@ def forward(
 
 def symbols_of(expr: Expr) -> list[Symbol]:
     """Return the free symbols of an expression in a fixed order."""
-    return sorted((s for s in expr.free_symbols if isinstance(s, Symbol)), key=str)
+    return sorted((s for s in expr.free_symbols if isinstance(s, Symbol)), key=lambda s: s.name)
 
 
 def named(expr: Expr, name: str, lines: list[Line]) -> Expr:

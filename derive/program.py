@@ -333,7 +333,7 @@ class _Builder:
         through the inverse Jacobian, column by column and with signs, so that correlated errors are
         not added twice.
         """
-        carried = self._carry()
+        carried = self._carried
         lines = list(carried.lines)
         values, out_error = [], []
         for name, expr in self.system.outputs.items():
@@ -351,7 +351,8 @@ class _Builder:
         results = [carried.residual, *carried.x_error, *values, *out_error]
         return self.block(self.x, lines, results)
 
-    def _carry(self) -> "_Carried":
+    @cached_property
+    def _carried(self) -> "_Carried":
         """Carry residuals and their rounding bounds to the unknowns."""
         tangents = Tangents(self.base, (*self.x, *self.constants))
         sides = [tangents.partials(f"side_{i}", e.rhs) for i, e in enumerate(self.system.equations)]
@@ -432,7 +433,7 @@ class _Builder:
         derivatives = [
             named(chain(e, rate), f"slope_{name}", lines) for name, e in self.system.outputs.items()
         ]
-        carried = self._carry()
+        carried = self._carried
         taken = {s for s, _ in lines}
         before = [line for line in carried.lines if line[0] not in taken]
         known = self._constant_errors()

@@ -63,8 +63,9 @@ static void careful(const double *restrict inputs, const double *restrict consta
 {finish}
         if (left == 0.0) break;
     }}
-    for (int j = 0; j < {rows}; ++j)
-        for (int i = 0; i < W; ++i) out[j * size + pending[i]] = s[{careful_rows} + j * W + i];
+    for (int i = 0; i < W; ++i) {{
+{careful_out}
+    }}
 }}
 
 static void blocks(const double *restrict inputs, const double *restrict constants,
@@ -86,8 +87,9 @@ static void blocks(const double *restrict inputs, const double *restrict constan
         }}
         left = 0.0;
 {land}
-        for (int j = 0; j < {rows}; ++j)
-            for (int i = 0; i < W; ++i) out[j * size + base + i] = s[{quick_rows} + j * W + i];
+        for (int i = 0; i < W; ++i) {{
+{quick_out}
+        }}
         if (left == 0.0) continue;
         for (int i = 0; i < W; ++i)
             if (s[{failed} + i] != 0.0) pending[held++] = base + i;
@@ -101,7 +103,7 @@ static void blocks(const double *restrict inputs, const double *restrict constan
         for (int i = held; i < W; ++i) pending[i] = pending[0];
         careful(inputs, constants, out, size, pending);
     }}
-}}
+{report}}}
 
 void run(const double *inputs, const double *constants, double *out,
          index_t size, index_t first, index_t last) {{
@@ -113,6 +115,20 @@ void run(const double *inputs, const double *constants, double *out,
                first + all * (me + 1) / count);
     }}
 }}
+"""
+
+
+_REPORT = """    for (index_t block = first; block < last; ++block) {{
+        double s[{scratch}] __attribute__((aligned(64)));
+        const index_t base = block * W;
+        for (int i = 0; i < W; ++i) {{
+{load}
+        }}
+{phase}
+        for (int i = 0; i < W; ++i) {{
+{out}
+        }}
+    }}
 """
 
 
@@ -128,6 +144,8 @@ def c_source(lanes: LaneProgram, width: int = 32) -> str:
         text = PhaseText(printer, names, lanes.slots(which), width)
         for name, phase in which.phases.items():
             loops[name] = _loop(text, phase, which.flags.get(name))
+        loops |= {n: v.replace("\n", ";\n") + ";" for n, v in text.solved(lanes, which).items()}
+    loops["report"] = _report(lanes, printer, names, width) if lanes.report else ""
     return _TEMPLATE.format(
         name=lanes.program.name,
         unit=2.0**-53,
@@ -137,6 +155,15 @@ def c_source(lanes: LaneProgram, width: int = 32) -> str:
         **loops,
         **solver_numbers(lanes, width),
     )
+
+
+def _report(lanes: LaneProgram, printer: CPrinter, names: dict[Symbol, str], width: int) -> str:
+    assert lanes.report is not None, "asked for"
+    text = PhaseText(printer, names, lanes.report_slots(), width)
+    copies = [text.loads(lanes), text.outs(lanes.reported, lanes.report.stores)]
+    load, out = ("\n".join(f"            {line};" for line in lines) for lines in copies)
+    size = width * len(lanes.report_slots())
+    return _REPORT.format(scratch=size, load=load, phase=_loop(text, lanes.report, None), out=out)
 
 
 def _loop(text: PhaseText, phase: Phase, on: Symbol | None) -> str:

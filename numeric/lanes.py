@@ -17,8 +17,10 @@ from derive.printing.lane_phases import (
     MAX_STEPS,
     QUICK_STEPS,
     ROUNDS,
+    Careful,
     LaneProgram,
     Phase,
+    Quick,
 )
 from derive.program import UNIT
 
@@ -66,9 +68,8 @@ def careful(inputs, constants, out, size, pending, s):
 {finish}
         if left == 0.0:
             break
-    for j in range({rows}):
-        for i in range({width}):
-            out[j * size + pending[i]] = s[{careful_rows} + j * {width} + i]
+    for i in range({width}):
+{careful_out}
 
 
 @njit("void(f8[::1],f8[::1],f8[::1],i8,i8,i8)", cache=True, nogil=True, **OPTIONS)
@@ -90,9 +91,8 @@ def run(inputs, constants, out, size, first, last):
                 break
         left = 0.0
 {land}
-        for j in range({rows}):
-            for i in range({width}):
-                out[j * size + base + i] = s[{quick_rows} + j * {width} + i]
+        for i in range({width}):
+{quick_out}
         if left == 0.0:
             continue
         for i in range({width}):
@@ -108,7 +108,16 @@ def run(inputs, constants, out, size, first, last):
         for i in range(held, {width}):
             pending[i] = pending[0]
         careful(inputs, constants, out, size, pending, s)
-'''
+{report}'''
+
+_REPORT = """    for block in range(first, last):
+        base = block * {width}
+        for i in range({width}):
+{load}
+{phase}
+        for i in range({width}):
+{out}
+"""
 
 
 def lane_source(lanes: LaneProgram, width: int = WIDTH) -> str:
@@ -129,6 +138,8 @@ def lane_source(lanes: LaneProgram, width: int = WIDTH) -> str:
         text = PhaseText(printer, names, lanes.slots(which), width)
         for name, phase in which.phases.items():
             texts[name] = text.phase(phase, indents.get(name, 8), which.flags.get(name))
+        texts |= text.solved(lanes, which)
+    texts["report"] = _report_text(lanes, printer, names, width) if lanes.report else ""
     return _TEMPLATE.format(
         name=lanes.program.name,
         counts=counts_text(lanes),
@@ -141,17 +152,28 @@ def lane_source(lanes: LaneProgram, width: int = WIDTH) -> str:
     )
 
 
+def _report_text(
+    lanes: LaneProgram, printer: BlockPrinter, names: Mapping[Symbol, str], width: int
+) -> str:
+    assert lanes.report is not None, "asked for"
+    text = PhaseText(printer, names, lanes.report_slots(), width)
+    pad = " " * 12
+    return _REPORT.format(
+        width=width,
+        load="\n".join(pad + line for line in text.loads(lanes)),
+        phase=text.phase(lanes.report, 8, None),
+        out="\n".join(pad + line for line in text.outs(lanes.reported, lanes.report.stores)),
+    )
+
+
 def solver_numbers(lanes: LaneProgram, width: int) -> dict[str, object]:
     """Return what the templates of lanes need: step limits, and places in the scratch array."""
     quick, careful = lanes.slots(lanes.quick), lanes.slots(lanes.careful)
     return {
         "width": width,
         "both": 2 * width,
-        "scratch": width * max(len(quick), len(careful)),
+        "scratch": width * max(len(quick), len(careful), len(lanes.report_slots())),
         "controls": len(lanes.program.inputs),
-        "rows": len(lanes.rows),
-        "quick_rows": width * quick[lanes.quick.land.stores[0]],
-        "careful_rows": width * careful[lanes.careful.finish.stores[0]],
         "failed": width * quick[lanes.quick.failed],
         "quick_steps": QUICK_STEPS,
         "max_steps": MAX_STEPS,
@@ -172,6 +194,7 @@ def lane_names(lanes: LaneProgram) -> dict[Symbol, str]:
     names: dict[Symbol, str] = {UNIT: "UNIT", lanes.careful.tolerance: "tolerance"}
     symbols: dict[Symbol, None] = dict.fromkeys(lanes.slots(lanes.quick))
     symbols |= dict.fromkeys(lanes.slots(lanes.careful))
+    symbols |= dict.fromkeys(lanes.report_slots())
     symbols |= dict.fromkeys(s for s, _ in lanes.program.constants)
     symbols |= dict.fromkeys(s for s, _ in lanes.call)
     for phase in lanes.phases.values():
@@ -222,6 +245,32 @@ class PhaseText:
         body += [f"r{i} = {self.printer.text(e)}" for i, _, e in stored]
         body += [f"{self.at(s)} = r{i}" for i, s, _ in stored]
         return body + [f"left += r{i}" for i, s, _ in stored if s == count]
+
+    def solved(self, lanes: LaneProgram, which: Quick | Careful) -> dict[str, str]:
+        """Return the lines that pass on the rows of a solved point, under the template's name."""
+        quick = isinstance(which, Quick)
+        stores = (which.land if isinstance(which, Quick) else which.finish).stores[:-1]
+        lines = self.outs(lanes.solved, stores, "base + i" if quick else "pending[i]")
+        pad = " " * (12 if quick else 8)
+        key = "quick_out" if quick else "careful_out"
+        return {key: "\n".join(pad + line for line in lines)}
+
+    def outs(
+        self, rows: Sequence[int], lanes: Sequence[Symbol], place: str = "base + i"
+    ) -> list[str]:
+        """Return the lines that copy lanes to rows of the result."""
+        pairs = zip(rows, lanes, strict=True)
+        return [f"out[{row} * size + {place}] = {self.at(lane)}" for row, lane in pairs]
+
+    def loads(self, lanes: LaneProgram) -> list[str]:
+        """Return the lines that copy controls and unknowns of a solved point into lanes."""
+        lines = [
+            f"{self.at(c)} = inputs[{j} * size + base + i]"
+            for j, c in enumerate(lanes.program.inputs)
+        ]
+        rows = lanes.solved[: len(lanes.unknowns)]
+        pairs = zip(rows, lanes.unknowns, strict=True)
+        return lines + [f"{self.at(x)} = out[{row} * size + base + i]" for row, x in pairs]
 
     @staticmethod
     def _stored(phase: Phase) -> Sequence[tuple[int, Symbol, Expr]]:

@@ -92,7 +92,7 @@ next:
 
 tail:
   %some = icmp ne i64 %held.next, 0
-  br i1 %some, label %fill, label %done
+  br i1 %some, label %fill, label %after
 
 fill:
   %k = phi i64 [ %held.next, %tail ], [ %k.next, %fill ]
@@ -105,7 +105,31 @@ fill:
 
 last.call:
   call void @careful(ptr %inputs, ptr %fixed, ptr %out, i64 %size, ptr %pending)
-  br label %done
+  br label %after
+
+after:
+{after}
+
+done:
+  ret void
+}}
+"""
+
+_REPORT = """
+define internal void @report(ptr noalias %inputs, ptr noalias %fixed, ptr noalias %out,
+                             i64 %size, i64 %first, i64 %last) noinline {{
+entry:
+  %lanes = alloca [{scratch} x double], align 64
+  br label %block
+
+block:
+  %b = phi i64 [ %first, %entry ], [ %b.next, %block ]
+  %base = mul nsw i64 %b, {width}
+{load}
+{report}
+  %b.next = add nsw i64 %b, 1
+  %b.more = icmp slt i64 %b.next, %last
+  br i1 %b.more, label %block, label %done
 
 done:
   ret void
@@ -180,6 +204,10 @@ done:
 """
 
 
+_AFTER = """  call void @report(ptr %inputs, ptr %fixed, ptr %out, i64 %size, i64 %first, i64 %last)
+  br label %done"""
+
+
 def vector_source(lanes: LaneProgram, width: int, estimates: bool = False) -> str:
     """Return LLVM IR of ``run(inputs, constants, out, size, first, last)``; see ``numeric.lanes``.
 
@@ -200,6 +228,7 @@ def vector_source(lanes: LaneProgram, width: int, estimates: bool = False) -> st
     quick = text.quick(lanes.quick)
     text.writer.estimates = False
     careful = text.careful(lanes.careful)
+    parts = [text.report(lanes.report)] if lanes.report else []
     text.writer.estimates = estimates
     first = _TEMPLATE.format(
         name=lanes.program.name,
@@ -209,6 +238,7 @@ def vector_source(lanes: LaneProgram, width: int, estimates: bool = False) -> st
         width=width,
         quick_steps=QUICK_STEPS,
         call=call,
+        after=_AFTER if parts else "  br label %done",
         **quick,
     )
     second = _CAREFUL.format(
@@ -221,7 +251,7 @@ def vector_source(lanes: LaneProgram, width: int, estimates: bool = False) -> st
         **careful,
     )
     cttz = f"declare i{width} @llvm.cttz.i{width}(i{width}, i1)"
-    return "\n".join([first, second, cttz, text.writer.declarations()])
+    return "\n".join([first, second, *parts, cttz, text.writer.declarations()])
 
 
 class _Text:
@@ -292,10 +322,28 @@ class _Text:
         """Lines of the last quick phase, whose results go to the rows of ``out``."""
         w = self.writer
         *rows, failed = w.values(phase)
-        for j, value in enumerate(rows):
-            w.lines.append(f"store {w.vector} {value}, ptr {w.row('%out', j)}, align 8")
+        self._out(self.lanes.solved, rows)
         w.any(failed, "f")
         return w.end()
+
+    def _out(self, rows: Sequence[int], values: Sequence[str]) -> None:
+        w = self.writer
+        for row, value in zip(rows, values, strict=True):
+            w.lines.append(f"store {w.vector} {value}, ptr {w.row('%out', row)}, align 8")
+
+    def report(self, phase: Phase) -> str:
+        """Return the function that reports on solved points."""
+        w, lanes = self.writer, self.lanes
+        w.slots = lanes.report_slots()
+        w.begin(w.vector)
+        sources = [("%inputs", j) for j in range(len(lanes.program.inputs))]
+        sources += [("%out", j) for j in lanes.solved[: len(lanes.unknowns)]]
+        for slot, (array, row) in enumerate(sources):
+            w.store(slot, w.new(f"load {w.vector}, ptr {w.row(array, row)}, align 8"))
+        load = w.end()
+        self._out(lanes.reported, w.values(phase))
+        size = w.width * len(sources)
+        return _REPORT.format(scratch=size, width=w.width, load=load, report=w.end())
 
     def _gather(self) -> str:
         """Lines that copy the controls of pending point ``%g`` into its lane."""
@@ -312,10 +360,10 @@ class _Text:
         w = self.writer
         w.begin(w.scalar)
         point = self._point("%s")
-        for j, symbol in enumerate(finish.stores[:-1]):
+        for row, symbol in zip(self.lanes.solved, finish.stores[:-1], strict=True):
             lane = self._lane(w.slots[symbol], "%s")
             value = w.new(f"load double, ptr {lane}, align 8")
-            w.lines.append(f"store double {value}, ptr {w.row('%out', j, point)}, align 8")
+            w.lines.append(f"store double {value}, ptr {w.row('%out', row, point)}, align 8")
         return w.end()
 
     def _point(self, lane: str) -> str:

@@ -9,7 +9,7 @@ setup     invariants of the point, the start (an upper bound), the bracket
 tower     one Newton step on the tower inside the bracket; repeated while any lane is ``on``
 between   what the polish starts from
 polish    one Newton step on the full system; repeated while any lane is ``on``
-finish    rows of the result; lanes with a residual above rounding are ``on`` for another round
+finish    the residual; lanes with a residual above rounding are ``on`` for another round
 ========  ==========================================================================================
 
 The tower stops as soon as its step is below ``NEAR``; its last step is not taken, because the first
@@ -28,7 +28,6 @@ from derive.printing.lane_phases import (
     RESIDUAL,
     ROUNDED,
     TINY,
-    Asked,
     Careful,
     Copy,
     Namer,
@@ -37,22 +36,21 @@ from derive.printing.lane_phases import (
     first_phase,
     hoisted,
     make_phase,
-    row_names,
 )
 from derive.printing.lower import Lowering
 from derive.program import UNIT
 
 
-def careful_phases(copy: Copy, asked: Asked, lowering: Lowering, tolerance: Symbol) -> Careful:
+def careful_phases(copy: Copy, lowering: Lowering, tolerance: Symbol) -> Careful:
     """Return the phases of a program; ``tolerance`` is a constant of the lowering."""
-    return _Phases(copy, asked, lowering, tolerance).build()
+    return _Phases(copy, lowering, tolerance).build()
 
 
 class _Phases:
     """Builds the phases of one program."""
 
-    def __init__(self, copy: Copy, asked: Asked, lowering: Lowering, tolerance: Symbol) -> None:
-        self.program, self.asked, self.copy = copy.program, asked, copy
+    def __init__(self, copy: Copy, lowering: Lowering, tolerance: Symbol) -> None:
+        self.program, self.copy = copy.program, copy
         self.lowering, self.tolerance, self.x = lowering, tolerance, copy.x
         self.low, self.high, self.on, self.count, self.code = (
             fresh(f"lane_{n}") for n in ("low", "high", "on", "count", "code")
@@ -162,14 +160,12 @@ class _Phases:
         return make_phase(self.lowering, lines, stores)
 
     def _finish(self) -> Phase:
-        lines, found = self.copy.answers(self.asked)
+        lines, largest = self.copy.residual()
         name = Namer(lines)
-        residual = found["residual"] = name("residual", found["residual"])
+        residual = name("residual", largest)
         ended = name("ended", choose(residual <= RESIDUAL, Integer(0), Integer(2)))
-        found["status"] = choose(self.code > HALF, self.code, ended)
-        found["steps"] = self.count
-        rows = row_names(self.program, self.asked)
-        stores = [(fresh(f"row_{i}"), found[r]) for i, r in enumerate(rows)]
+        status = choose(self.code > HALF, self.code, ended)
         rough = And(residual > ROUNDED * UNIT, self.code < HALF)
-        again = choose(rough, Integer(1), Integer(0))
-        return make_phase(self.lowering, lines, [*stores, (self.on, again)])
+        rows = (*self.x, residual, status, self.count, choose(rough, Integer(1), Integer(0)))
+        places = (*(fresh(f"row_{i}") for i in range(len(rows) - 1)), self.on)
+        return make_phase(self.lowering, lines, list(zip(places, rows, strict=True)))

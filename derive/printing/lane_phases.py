@@ -2,13 +2,15 @@
 
 Stage: a Program and what is asked of it in, a ``LaneProgram`` out: straight-line phases in which
 every decision is a selection, so that a target can run many points side by side in vector units.
-There are two passes. The quick one (``quick_phases``) solves nearly every point; what it cannot
-vouch for is gathered into new blocks and solved from the start by the careful one
-(``careful_phases``). Both treat points one by one: a point's numbers, and its pass, do not depend
-on which other points it shares a block with.
+There are two passes, and at the end a report. The quick pass (``quick_phases``) solves nearly every
+point; what it cannot vouch for is gathered into new blocks and solved from the start by the careful
+one (``careful_phases``). Outputs, slopes and errors are the report: they follow from the solution.
+
+Points are treated one by one: a point's numbers, and its pass, do not depend on which other points
+it shares a block with.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sympy import Expr, Function, Integer, Piecewise, Pow, Rational, Symbol
@@ -149,8 +151,9 @@ class LaneProgram:
         asked: what is returned.
         call: lines computed once per call, from constants.
         quick, careful: the passes.
-        rows: names of what ``finish`` and ``land`` store, in order, before their flag; the last two
-            are status and steps.
+        report: outputs, slopes and errors of solved points; None if none are asked for.
+        unknowns: the lanes of the unknowns.
+        rows: names of the rows of a result, in order.
     """
 
     program: Program
@@ -158,12 +161,25 @@ class LaneProgram:
     call: tuple[Line, ...]
     quick: Quick
     careful: Careful
+    report: Phase | None
+    unknowns: tuple[Symbol, ...]
     rows: tuple[str, ...]
 
     @property
     def phases(self) -> dict[str, Phase]:
-        """The phases of both passes in order."""
-        return self.quick.phases | self.careful.phases
+        """All phases in order."""
+        last = {"report": self.report} if self.report else {}
+        return self.quick.phases | self.careful.phases | last
+
+    @property
+    def solved(self) -> list[int]:
+        """The rows that ``land`` and ``finish`` store, in order, before their flag."""
+        return [self.rows.index(name) for name in solved_rows(self.program)]
+
+    @property
+    def reported(self) -> list[int]:
+        """The rows that ``report`` stores, in order."""
+        return [k for k in range(len(self.rows)) if k not in self.solved]
 
     def special_functions(self) -> tuple[str, ...]:
         """Return names of the functions that are more than arithmetic, roots and selections."""
@@ -178,13 +194,26 @@ class LaneProgram:
     def slots(self, which: Quick | Careful) -> dict[Symbol, int]:
         """Return the place of each lane of a pass: controls first, then what its phases store."""
         stores = (s for p in which.phases.values() for s in p.stores)
-        order = dict.fromkeys((*self.program.inputs, *stores))
-        return {symbol: k for k, symbol in enumerate(order)}
+        return _places((*self.program.inputs, *stores))
+
+    def report_slots(self) -> dict[Symbol, int]:
+        """Return the places of lanes in ``report``: controls, unknowns, and what it stores."""
+        stores = self.report.stores if self.report else ()
+        return _places((*self.program.inputs, *self.unknowns, *stores))
 
 
 def all_of(program: Program) -> Asked:
     """Return the request for everything a program can give."""
     return Asked(program.outputs)
+
+
+def solved_rows(program: AnyProgram) -> tuple[str, ...]:
+    """Return the rows that come with solving: all that is not an output, a slope or an error."""
+    return (*program.unknowns, "residual", "status", "steps")
+
+
+def _places(symbols: Iterable[Symbol]) -> dict[Symbol, int]:
+    return {symbol: k for k, symbol in enumerate(dict.fromkeys(symbols))}
 
 
 def row_names(program: AnyProgram, asked: Asked) -> tuple[str, ...]:
@@ -226,16 +255,20 @@ class Copy:
         lines = [(new.get(s, s), e.xreplace(new)) for s, e in block.lines]
         return lines, [e.xreplace(new) for e in block.results]
 
-    def answers(self, asked: Asked) -> tuple[list[Line], dict[str, Expr]]:
-        """Return lines, and every row of the result but status and steps."""
+    def residual(self) -> tuple[list[Line], Expr]:
+        """Return the lines of the residual, and the residual."""
+        report = self.program.report
+        lines, results = self(Block(report.inputs, report.lines, report.results[:1]).pruned())
+        return lines, results[0]
+
+    def report(self, asked: Asked) -> tuple[list[Line], dict[str, Expr]]:
+        """Return lines, and the rows of outputs, slopes and errors."""
         program, n = self.program, len(self.x)
         lines, report = self(program.report)
         more, slopes = self(program.slopes)
         count = len(program.outputs)
         chosen = [program.outputs.index(o) for o in asked.outputs]
-        found: dict[str, Expr] = dict(zip(program.unknowns, self.x, strict=True))
-        found["residual"] = report[0]
-        found |= {f"error {u}": report[1 + i] for i, u in enumerate(program.unknowns)}
+        found = {f"error {u}": report[1 + i] for i, u in enumerate(program.unknowns)}
         for k in chosen:
             o = program.outputs[k]
             s = f"d{o}_d{program.slope_control}"

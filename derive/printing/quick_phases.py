@@ -11,7 +11,7 @@ phase     what it does
 begin     invariants of the point, and the start
 descend   one Newton step on the tower; repeated while any lane is ``far``. A step that is below
           ``NEAR`` is not taken, so a lane that has converged repeats the same numbers
-land      takes that step, the later unknowns along their tangents; rows of the result; a lane has
+land      takes that step, the later unknowns along their tangents; the residual; a lane has
           ``failed`` unless its step was small, all branch conditions hold, and the residual is at
           rounding level
 ========  ==========================================================================================
@@ -30,7 +30,6 @@ from derive.printing.lane_phases import (
     HALF,
     NEAR,
     ROUNDED,
-    Asked,
     Copy,
     Namer,
     Phase,
@@ -39,7 +38,6 @@ from derive.printing.lane_phases import (
     first_phase,
     hoisted,
     make_phase,
-    row_names,
 )
 from derive.printing.lower import Lowering
 from derive.program import UNIT
@@ -48,16 +46,16 @@ _ABOVE = 1 + Rational(1, 10**7)
 """Raises the start by more than the rounding of a rough one."""
 
 
-def quick_phases(copy: Copy, asked: Asked, lowering: Lowering) -> Quick:
+def quick_phases(copy: Copy, lowering: Lowering) -> Quick:
     """Return the phases of a program."""
-    return _Phases(copy, asked, lowering).build()
+    return _Phases(copy, lowering).build()
 
 
 class _Phases:
     """Builds the phases of one program."""
 
-    def __init__(self, copy: Copy, asked: Asked, lowering: Lowering) -> None:
-        self.program, self.asked, self.copy = copy.program, asked, copy
+    def __init__(self, copy: Copy, lowering: Lowering) -> None:
+        self.program, self.copy = copy.program, copy
         self.lowering, self.x = lowering, copy.x
         self.far, self.failed, self.count, self.move = (
             fresh(f"lane_{n}") for n in ("far", "failed", "count", "move")
@@ -104,20 +102,18 @@ class _Phases:
     def _land(self) -> Phase:
         x0 = self.x[0]
         landed = fresh("lane_landed")
-        lines, found = self.copy.answers(self.asked)
+        lines, residual = self.copy.residual()
         more, holds = self.copy(self.program.proof.conditions)
         known = {s for s, _ in lines}
         lines += [line for line in more if line[0] not in known]
-        name = Namer(lines)
-        residual = found["residual"] = name("residual", found["residual"])
-        good = And(residual <= ROUNDED * UNIT, self.far < HALF, *(c > 0 for c in holds))
-        found["status"], found["steps"] = Integer(0), self.count
-        rows = row_names(self.program, self.asked)
-        stores = [(fresh(f"row_{i}"), found[r]) for i, r in enumerate(rows)]
-        stores.append((self.failed, choose(good, Integer(0), Integer(1))))
+        largest = Namer(lines)("residual", residual)
+        good = And(largest <= ROUNDED * UNIT, self.far < HALF, *(c > 0 for c in holds))
+        rows = (*self.x, largest, Integer(0), self.count, choose(good, Integer(0), Integer(1)))
+        places = (*(fresh(f"row_{i}") for i in range(len(rows) - 1)), self.failed)
         here = {x0: landed}
         lines = [(landed, x0 + self.move), *((s, e.xreplace(here)) for s, e in lines)]
-        phase = make_phase(self.lowering, lines, [(s, e.xreplace(here)) for s, e in stores])
+        stores = [(p, e.xreplace(here)) for p, e in zip(places, rows, strict=True)]
+        phase = make_phase(self.lowering, lines, stores)
         ratios = self.program.report.results[0].atoms(Pow)
         return _rough(phase, (r.base for r in ratios if r.exp == -1))
 
