@@ -144,7 +144,7 @@ class _Route:
 # --- covariance route -----------------------------------------------------------------------------
 
 
-class _Covariance(_Route):
+class CovarianceRoute(_Route):
     """The first pass of the covariance route, and the second."""
 
     letter = "x"
@@ -231,7 +231,7 @@ def covariance_system(chain: Chain) -> System:
     A layer whose rows have a covariance adds its unknown c_l. Outputs: m, E_test, E_train, written
     with positive terms only, so that they are as accurate as the unknowns.
     """
-    route = _Covariance(chain)
+    route = CovarianceRoute(chain)
     x, last = route.x[-1], chain.widths[-1]
     spare = alpha - route.df[-1]
     below = "degrees of freedom stay below the sample size"
@@ -254,7 +254,7 @@ def covariance_system(chain: Chain) -> System:
         definitions=tuple(route.lines),
         constants=chain.constants,
         conditions=route.all_conditions(),
-        start=_majorant(chain),
+        start=majorant(chain),
         groups=dict(chain.groups),
         assumptions=chain.assumptions,
         uniqueness=_UNIQUE,
@@ -262,7 +262,7 @@ def covariance_system(chain: Chain) -> System:
     )
 
 
-def _covariance_outputs(route: _Covariance) -> dict[str, Expr]:
+def _covariance_outputs(route: CovarianceRoute) -> dict[str, Expr]:
     """Write m, E_test and E_train with positive terms only."""
     chain, x, df, lines = route.chain, route.x, route.df, route.lines
     gammas, teacher = chain.widths, chain.teacher
@@ -287,8 +287,12 @@ def _covariance_outputs(route: _Covariance) -> dict[str, Expr]:
     }
 
 
-def _majorant(chain: Chain) -> Start:
+def majorant(chain: Chain, ridge: Symbol | None = None) -> Start:
     """Return an upper bound of x_0 by Jensen's inequality, level by level from the readout.
+
+    Args:
+        chain: the chain.
+        ridge: the effective ridge x_L where it is given, in place of alpha and lam.
 
     df_l(x) <= gamma_l w/(w + x) with w = <Omega_l>, so the root x of
     x (n - gamma_l w/(w + x)) = gamma_l * target lies above the true one. Over a layer,
@@ -302,8 +306,13 @@ def _majorant(chain: Chain) -> Start:
         means.append(layer.mean(1, 0) * below + layer.mean(0, 1))
     samples: Expr = alpha
     target: Expr = lam
-    gammas = chain.widths
-    for i in range(len(chain.layers), -1, -1):
+    gammas, top = chain.widths, len(chain.layers)
+    if ridge is not None:
+        if not chain.layers:
+            return Start((), ridge, "x_0 itself")
+        samples, target = _one_layer_down(chain.layers[-1], ridge, lines)
+        top -= 1
+    for i in range(top, -1, -1):
         above = chain.layers[i] if i < len(chain.layers) else None
         rows = above.rows if above else ()
         mean = means[i] * (structured_weights.mean(rows) if rows else 1)
@@ -401,7 +410,7 @@ def kernel_system(chain: Chain) -> System:
     route.take(Equation(lam, k * left), Condition(left, below, lam / k))
     power = _line(lines, "power", r"\Phi", route.power())
     F = _line(lines, "F", "F", power / k)
-    start = _majorant(chain)
+    start = majorant(chain)
     start = Start(
         start.lines, start.value * route.scale, "an upper bound of k_0 = alpha x_0/gamma_0"
     )
