@@ -45,7 +45,6 @@ from derive.pairs.bivariate_balls import (
 )
 
 HALF = S.Half
-_INVISIBLE = 10**7  # exp(-1e7): out of reach of doubles, and of other terms at variances to 1e6
 
 
 def phi(x: Any) -> Expr:
@@ -259,15 +258,6 @@ class bivariate_normal(_Continuous):  # noqa: N801  (as above)
         if argindex == 3:
             return phi2(h, k, rho)
         raise ArgumentIndexError(self, argindex)
-
-    def _acb(self, args: list[acb], analytic: bool) -> acb:
-        """As above; what no factor can bring back into view is bounded by the law of u + v."""
-        h, k, rho = (x.real for x in args)
-        if not analytic and rho < 0 and rho > -1 and h + k < 0:
-            fall = (h + k) ** 2 / (4 * (1 + rho))
-            if fall > _INVISIBLE:
-                return acb(arb(0.5, 0.5) * (-fall).exp())
-        return super()._acb(args, analytic)
 
     def _eval_rewrite_as_owens_t(self, h: Expr, k: Expr, rho: Expr, **hints: Any) -> Expr:
         return phi2_by_owens_t(h, k, rho)

@@ -18,12 +18,13 @@ from sympy import Dummy, Expr, Float, Rational, S, Symbol, SympifyError, expand,
 from derive.bivariate import q
 from derive.errors import NoRuleError, RangeError
 from derive.gaussian import checked_input, closed_form
+from derive.normal.factoring import is_larger
 from derive.normal.gaussian_moments import Combination
 from derive.normal.gaussian_terms import Form, normal_form
 from derive.normal.intervals import decided_sign
 from derive.pairs.dual_moments import Normals, Q, pair_mean
 from derive.pairs.dual_terms import Term, derivative, jumps, terms_of
-from derive.pairs.dual_tidy import assemble_kernel, stable_sums
+from derive.pairs.dual_tidy import HUGE, assemble_kernel, stable_sums
 from derive.provenance import OWEN_1956, PRICE_1958, STEIN_1981
 from derive.rewrite import Log, Step, size
 from derive.symbols import rho as correlation
@@ -246,4 +247,6 @@ def _steps(one: tuple[Term, ...], two: tuple[Term, ...], expr: Expr, total: Comb
         log = log.then(Step("lower powers by Stein's identity", source=STEIN_1981))
     if any(t.cuts for t in one) and any(t.cuts for t in two):
         log = log.then(Step("two linear events: bivariate normal probability", source=OWEN_1956))
+    if is_larger(expr, HUGE):
+        return log.then(Step("collect", "an expression of more than a page"))
     return log.then(Step("collect", str(expr), before=size(total.values()), after=size(expr)))

@@ -59,6 +59,8 @@ from derive.value import Kind, Value
 
 Number = Expr | int | float
 
+_PARITY = "parity: the integrand is odd, the law even"
+_ODD = "zero: the integrand is odd"
 RULES: dict[str, tuple[str, Source]] = {
     "square": ("complete the square of an exponential factor", THIS),
     "truncate": ("take the normal probability of an interval", THIS),
@@ -104,6 +106,8 @@ def expect(expr: Any, mean: Number = 0, variance: Number = 1, variable: Symbol =
         value, log, conditions = _solve(f, m, r, x)
     except NoRuleError as error:
         return _held(f, m, r, x, error)
+    if value != 0 and m == 0 and f.free_symbols == {x} and parity(f, x) == "odd":
+        return Value(S.Zero, Kind.CLOSED_FORM, _ODD, log.then(Step(_PARITY, "0")))
     held = value.has(Expectation)
     reason = f"closed form by the Gaussian rules{' around unevaluated means' if held else ''}"
     if conditions:
@@ -145,8 +149,7 @@ def _held(f: Expr, m: Expr, r: Expr, x: Symbol, error: NoRuleError) -> Value:
     refuse_poles(f, x)
     _refuse_endless_jumps(f, x)
     if m == 0 and parity(f, x) == "odd" and polynomially_bounded(f, x):
-        log = Log((Step("parity: the integrand is odd, the law even", "0"),))
-        return Value(S.Zero, Kind.CLOSED_FORM, "zero: the integrand is odd", log)
+        return Value(S.Zero, Kind.CLOSED_FORM, _ODD, Log((Step(_PARITY, "0"),)))
     held = Expectation(f, m, r, x)
     return Value(
         held, _kind(held), error.found, Log((Step("keep the mean unevaluated", str(held)),))

@@ -19,7 +19,13 @@ from derive.balls import Ball, enclose, refine
 from derive.dual import dual, dual_derivative
 from derive.enclosing.ball_program import Evaluation, compile_ball
 from derive.enclosing.certified import CertifiedNumber
-from derive.errors import NoRuleError, NotConvergedError, NotSupportedError, RangeError
+from derive.errors import (
+    DeriveError,
+    NoRuleError,
+    NotConvergedError,
+    NotSupportedError,
+    RangeError,
+)
 from derive.exact import Number, exact_number, scalar_expression
 from derive.pairs.kernel_series import KernelSeries, kernel_series
 from derive.rewrite import Log
@@ -149,7 +155,8 @@ class Kernel:
         if (abs(point) - 1).is_positive:
             raise RangeError(f"correlation {rho}", "outside [-1, 1]", "give -1 <= rho <= 1")
         if self.closed is not None:
-            return closed_ball(self.closed, point, digits)
+            end = None if self.slopes or abs(point) != 1 else self._end(point)
+            return closed_ball(self.closed, point, digits) if end is None else end.ball(digits)
         accuracy = 1e-12
         found = self._series(accuracy).ball(point)
         if found.digits >= digits:
@@ -168,6 +175,18 @@ class Kernel:
                 "ask for fewer digits, or give a smaller variance",
             )
         return found
+
+    def _end(self, point: Expr) -> Value | None:
+        """Return the kernel at rho = ±1 by the rules for one normal, which lose no digits there."""
+        law: dict[str, Any] = {
+            "variances": self.variances,
+            "means": self.means,
+            "variable": self.variable,
+        }
+        try:
+            return dual(self.s, self.t, point, **law)
+        except DeriveError:
+            return None
 
     def _series(self, accuracy: float) -> KernelSeries:
         found = self.value if accuracy == 1e-12 else self.to_accuracy(accuracy)

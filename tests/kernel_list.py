@@ -30,8 +30,8 @@ NUMBERS = {
 }
 relu = Max(z, 0)
 ACTIVATIONS = {
-    **{f"monomial {degree}": z**degree for degree in (1, 2, 3, 7, 12)},
-    **{f"Hermite polynomial {degree}": hermite_prob(degree, z) for degree in (2, 5, 12)},
+    **{f"monomial {degree}": z**degree for degree in range(1, 13)},
+    **{f"Hermite polynomial {degree}": hermite_prob(degree, z) for degree in range(1, 13)},
     "polynomial": k * z**3 + m * z**2 + n * z + c,
     "exp": exp(k * z),
     "sin": sin(k * z),
@@ -58,4 +58,5 @@ ACTIVATIONS = {
     "softshrink": Max(z - c, 0) + Min(z + c, 0),
     "hard shrink": z * Heaviside(Abs(z) - c),
     "triangle": Max(0, 1 - Abs(z)),
+    "z^3 erf": z**3 * erf(alpha * z + k),
 }

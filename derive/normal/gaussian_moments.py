@@ -30,7 +30,6 @@ from sympy import (
     erfi,
     exp,
     expand,
-    factor,
     factor_terms,
     oo,
     pi,
@@ -39,6 +38,7 @@ from sympy import (
 
 from derive.bivariate import bivariate_normal, owens_t
 from derive.errors import NoRuleError, NotIntegrableError
+from derive.normal.factoring import factored
 from derive.normal.gaussian_terms import Coefficients, Mode
 from derive.normal.intervals import Interval, decided_sign
 
@@ -353,7 +353,7 @@ def split(expr: Expr) -> tuple[Expr, Expr]:
 
 def canonical(expr: Expr) -> Expr:
     """Return one spelling of an exponent, so that equal ones meet."""
-    return factor(expr) if expr.free_symbols else expand(expr)
+    return factored(expr) if expr.free_symbols else expand(expr)
 
 
 def single(real: Expr, imaginary: Expr, special: Expr, weight: Expr) -> Combination:

@@ -21,12 +21,12 @@ from sympy import (
     erfi,
     exp,
     expand,
-    factor,
     factor_terms,
     sin,
     sympify,
 )
 
+from derive.normal.factoring import factored
 from derive.normal.gaussian_moments import Combination, Ledger, canonical, split
 
 Groups = dict[Expr, dict[Expr, Expr]]
@@ -122,7 +122,7 @@ def _sum(weights: dict[Expr, Expr]) -> Expr:
 def _shortest(weight: Expr) -> Expr:
     candidates = [weight, factor_terms(weight)]
     if weight.free_symbols:
-        candidates.append(factor(weight))
+        candidates.append(factored(weight))
     return min(candidates, key=_cost)
 
 

@@ -21,7 +21,7 @@ from derive.pairs.wedges import corner, owens_small, wedge
 _GUARD = 24
 _TRIES = 3
 _HOPELESS = 400
-_DEEPEST = 1e9
+_DEEPEST = 1e60
 _SPARE_BITS = (128, 1024)
 
 

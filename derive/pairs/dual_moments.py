@@ -27,7 +27,6 @@ from sympy import (
     erf,
     erfc,
     expand,
-    factor,
     fraction,
     pi,
     ring,
@@ -37,6 +36,7 @@ from sympy.polys.polyerrors import PolynomialError
 
 from derive.bivariate import HALF, bivariate_normal, conditional_normal, scaled_density
 from derive.errors import NoRuleError, NotIntegrableError
+from derive.normal.factoring import factored
 from derive.normal.gaussian_moments import Combination, canonical, split
 from derive.normal.intervals import decided_sign
 from derive.pairs.dual_terms import Cut, Term
@@ -264,7 +264,7 @@ def _rational(expr: Expr) -> Expr:
     if not denom(expr).free_symbols:
         return expand(expr)
     top, bottom = fraction(cancel(expr))
-    return expand(top) / bottom if not bottom.free_symbols else factor(top) / factor(bottom)
+    return expand(top) / bottom if not bottom.free_symbols else factored(top) / factored(bottom)
 
 
 # --- basis functions ----------------------------------------------------------------------------

@@ -23,7 +23,6 @@ from sympy import (
     denom,
     exp,
     expand,
-    factor,
     factor_terms,
     sin,
     sinh,
@@ -31,11 +30,14 @@ from sympy import (
 )
 from sympy.polys.fields import sfield
 
+from derive.normal.factoring import factored, is_larger
 from derive.normal.gaussian_moments import Combination, canonical, split
 
 Weights = dict[Expr, Expr]
+HUGE = 4000
+"""Nodes above which a sum is left as it stands: nobody reads it, and tidying takes seconds."""
 LARGE = 250
-"""Operations above which a coefficient keeps its many fractions: joining them takes minutes."""
+"""Operations (or half the nodes) above which a coefficient keeps its many fractions."""
 
 
 def assemble_kernel(combination: Combination) -> Expr:
@@ -74,11 +76,13 @@ def _clean(row: Weights) -> Weights:
 def shortest(weight: Expr) -> Expr:
     """Return the shortest of a few exact spellings of a coefficient."""
     if denom(weight).free_symbols or any(denom(term).free_symbols for term in weight.args):
-        return weight if count_ops(weight) > LARGE else _one_fraction(weight)
+        return weight if is_larger(weight, 2 * LARGE) else _one_fraction(weight)
+    if is_larger(weight, HUGE):
+        return weight
     weight = expand(weight)
     candidates = [weight, factor_terms(weight)]
     if weight.free_symbols:
-        candidates.append(factor(weight))
+        candidates.append(factored(weight))
     return min(candidates, key=count_ops)
 
 
@@ -92,7 +96,7 @@ def _one_fraction(weight: Expr) -> Expr:
     for base, letter in letters.items():
         top, bottom = (_even_powers(e, letter, base) for e in (top, bottom))
     back = {letter: sqrt(base) for base, letter in letters.items()}
-    result: Expr = (factor(top) / factor(bottom)).xreplace(back)
+    result: Expr = (factored(top) / factored(bottom)).xreplace(back)
     return result
 
 
@@ -139,6 +143,8 @@ def _shares(middle: Expr, half: Expr) -> bool:
 
 
 def _shorter(expr: Expr) -> Expr:
+    if is_larger(expr, HUGE):
+        return expr
     return min((expr, factor_terms(expr)), key=count_ops)
 
 
@@ -171,7 +177,7 @@ def _turned(part: Expr) -> Expr:
 
 
 def _is_small_polynomial(e: Expr, rho: Symbol) -> bool:
-    if not e.is_Add or rho not in e.free_symbols or count_ops(e) > LARGE:
+    if not e.is_Add or is_larger(e, 2 * LARGE) or rho not in e.free_symbols:
         return False
     return bool(e.is_polynomial(rho))
 
