@@ -31,7 +31,8 @@ from derive.pairs.kernel_series import KernelSeries
 from derive.symbols import rho as correlation
 from derive.value import Value
 from numeric.cache import load
-from numeric.graded import Graded, graded, panel_source, tables_source
+from numeric.device_code import DeviceFunction, device_kernel
+from numeric.graded import Graded, graded, panel_source, tables, tables_source
 from numeric.kernel_truth import Truth
 
 _UNIT = 2.0**-53
@@ -85,6 +86,7 @@ class CompiledKernel:
         source: the generated file.
         check: deviations from balls, absolute and relative to each value; of a series, from its
             truncated sum.
+        lines: of the scalar function of ``rho``.
         table: the polynomials, if it is a table.
     """
 
@@ -94,6 +96,7 @@ class CompiledKernel:
     source: str
     module: ModuleType
     check: Check = Check()
+    lines: tuple[str, ...] = field(default=(), repr=False)
     table: Graded | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -135,6 +138,18 @@ class CompiledKernel:
             panels = [self.table.panel(float(r)).error for r in np.clip(given.ravel(), -1, 1)]
             found = np.maximum(found, np.reshape(panels, given.shape) * (not self.table.resolved))
         return np.minimum(found, self.error)
+
+    def on_device(self, precision: str = "float64") -> DeviceFunction:
+        """Return the same kernel on the graphics processor of this machine.
+
+        Args:
+            precision: "float64" or "float32".
+
+        Raises:
+            UnavailableError: if numba-cuda is not installed, or there is no device or driver.
+        """
+        arrays = () if self.table is None else tables(self.table)
+        return device_kernel(self.lines, arrays, precision)
 
     def __repr__(self) -> str:
         return f"CompiledKernel({self.reason}; error {self.error:.1e}, {self.basis})"
@@ -295,7 +310,7 @@ def _tabled(value: Value | KernelSeries, accuracy: float) -> CompiledKernel:
     table = graded(truth.exact, _DEPTH * truth.scale)
     reason = f"table of {len(table.panels)} polynomials in sqrt(1 - |rho|)"
     lines = tables_source(table)
-    found = _loaded(reason, panel_source(table), 0.0, "estimated", tables=lines)
+    found = _loaded(reason, panel_source(table), 0.0, "estimated", data=lines)
     check = _check(found, value)
     series_error = value.error if isinstance(value, KernelSeries) else 0.0
     error = max(table.error, 2 * check.absolute) + series_error
@@ -341,15 +356,15 @@ def _loaded(
     body: list[str],
     error: float,
     basis: str,
-    tables: list[str] | None = None,
+    data: list[str] | None = None,
 ) -> CompiledKernel:
     """Write and import the file: a scalar function, and a loop that holds the same lines."""
     parts = [_HEADER.format(what=reason)]
-    parts += ["import numpy as np\n", *tables] if tables else []
+    parts += ["import numpy as np\n", *data] if data else []
     parts.append("\n\n@njit(**SCALAR)\ndef scalar(rho):\n" + "\n".join(body))
     lines = ["\n\n@njit(**SCALAR)\ndef grid(points, out):", "    for i in range(points.size):"]
     lines.append("        rho = points[i]")
     lines += [f"    {line}" for line in body[:-1]]
     lines.append("        out[i] = " + body[-1].removeprefix("    return "))
     source = "\n".join([*parts, *lines]) + "\n"
-    return CompiledKernel(error, basis, reason, source, load(source))
+    return CompiledKernel(error, basis, reason, source, load(source), lines=tuple(body))

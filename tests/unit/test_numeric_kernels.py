@@ -175,7 +175,7 @@ def test_a_small_relative_error_is_seen_where_the_value_is_small():
     tables = [x for x in compiled("relu").source.splitlines() if x[:5] in ("CELLS", "TABLE")]
     lines = [line for line in source.splitlines() if line.strip()]
     lines[-1] = lines[-1].replace("return ", "return 1e-25 + (") + ")"
-    moved = _check(_loaded("moved", lines, 0.0, "estimated", tables=tables), chosen.value)
+    moved = _check(_loaded("moved", lines, 0.0, "estimated", data=tables), chosen.value)
     assert moved.absolute < 1e-15
     assert moved.relative > 1e-13
 
