@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from derive.errors import ShapeError
@@ -67,6 +68,7 @@ def exponent_lines(curves: Mapping[str, tuple[Array, Array, int]], title: str = 
     for (label, (n, slopes, size)), colour in zip(curves.items(), _COLOURS, strict=False):
         axes.plot(n, slopes, "o-", color=colour, markersize=4, label=f"{label}: $O = {size}$")
         axes.axvline(size, color=colour, linestyle=":", linewidth=1.2)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_yticks([1, 2])
     axes.set_ylim(0.5, 2.5)
     axes.set_xlabel("$n$")

@@ -15,6 +15,7 @@ Source: derived here; the rank-one counts are checked against enumeration.
 """
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -135,22 +136,35 @@ def _count_bases(p: int, q: int, n: int, rank: int, prime: int) -> int:
     B = [[rng.randrange(prime) for _ in range(q)] for _ in range(rank)]
     full = rank * (p + q - rank)
     masks = [m for m in range(1 << q) if m.bit_count() >= rank]
-    good = looked = 0
+    _check_patterns(masks, p, q, n, rank)
+    good = 0
     for rows in _patterns(masks, p, n):
         if any(sum(m >> j & 1 for m in rows) < rank for j in range(q)):
             continue
-        looked += 1
-        if looked > _MOST:
-            raise NotSupportedError(
-                f"the probability for {n} entries of a {p} x {q} matrix of rank {rank}",
-                f"more than {_MOST} patterns of entries up to exchange of rows",
-                "use a smaller matrix, or draw samples",
-            )
         entries = [(i, j) for i, m in enumerate(rows) for j in range(q) if m >> j & 1]
         table = [x for i, j in entries for x in _tangent(A, B, i, j)]
         if nmod_mat(n, rank * (p + q), table, prime).rank() == full:
             good += factorial(p) // prod(factorial(rows.count(m)) for m in set(rows))
     return good
+
+
+def _check_patterns(masks: Sequence[int], p: int, q: int, n: int, rank: int) -> None:
+    """Refuse what would take too long, with the number of patterns."""
+    ways = {(0, 0): 1}
+    for size, number in Counter(m.bit_count() for m in masks).items():
+        new: dict[tuple[int, int], int] = {}
+        for (rows, bits), count_ in ways.items():
+            for k in range(p - rows + 1):
+                place = rows + k, bits + k * size
+                new[place] = new.get(place, 0) + count_ * comb(number + k - 1, k)
+        ways = new
+    found = ways.get((p, n), 0)
+    if found > _MOST:
+        raise NotSupportedError(
+            f"the probability for {n} entries of a {p} x {q} matrix of rank {rank}",
+            f"{found} patterns of entries up to exchange of rows, more than {_MOST}",
+            "use a smaller matrix, or draw samples",
+        )
 
 
 def _patterns(masks: Sequence[int], p: int, n: int) -> Iterator[tuple[int, ...]]:

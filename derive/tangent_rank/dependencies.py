@@ -93,7 +93,7 @@ def upper_bound(
             named = tuple(_named(tape, formal, vector, scales) for vector in kernel)
             return UpperBound(len(found) - len(kernel), named, _PROVED)
     best = UpperBound(len(found), (), "the number of parameters")
-    for attempt in (_by_scaling, _by_width, _block_rank, _over_constants):
+    for attempt in (_by_scaling, _over_constants, _by_width, _block_rank):
         new = attempt(tape, formal, found)
         best = new if new.rank < best.rank else best
         if best.rank <= target:
