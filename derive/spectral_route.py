@@ -94,13 +94,3 @@ def means(chain: Chain) -> list[Expr]:
         below = found[-1] * (mean_of(layer.rows) if layer.rows else 1)
         found.append(layer.mean(1, 0) * below + layer.mean(0, 1))
     return found
-
-
-def target_power(chain: Chain) -> Expr:
-    """Return the second moment of the target, label noise excluded."""
-    teacher, base = chain.teacher, chain.base
-    power = means(chain)[teacher.level]
-    if teacher.level == 0 and base.powers:
-        pairs = zip(base.atoms, base.powers, strict=True)
-        power = Add(*(w * P for (_, w), P in pairs))
-    return teacher.hidden + teacher.signal * power

@@ -22,9 +22,10 @@ from numpy.typing import ArrayLike, NDArray
 from sympy import Expr, Symbol
 
 from derive.balls import enclose
-from derive.errors import NotConvergedError, NotSupportedError, RangeError, ShapeError
-from derive.layer_chain import Chain, Layer
+from derive.errors import NotConvergedError, RangeError, ShapeError
+from derive.layer_chain import Layer
 from derive.theory.deep_features import DeepFeatures
+from numeric.populations.compiled_chain import CompiledSpectrum, compiled_spectrum
 from numeric.spectral_functions import Sums
 
 Array = NDArray[np.float64]
@@ -212,18 +213,19 @@ class ChainSpectrum:
         return x
 
 
-def chain_spectrum(model: DeepFeatures, gamma: float | Sequence[float] = ()) -> ChainSpectrum:
+def chain_spectrum(
+    model: DeepFeatures, gamma: float | Sequence[float] = ()
+) -> ChainSpectrum | CompiledSpectrum:
     """Return the spectral functions of a declared architecture.
 
     Args:
-        model: the declaration, of any depth; layers that pass no linear signal included.
+        model: the declaration, of any depth; layers that pass no linear signal, biases, norms and
+            row covariances included.
         gamma: width of each layer over the input dimension.
 
     Raises:
         ShapeError: ``gamma`` has not one entry per layer.
         RangeError: a width that is not positive.
-        NotSupportedError: layers with row covariances or with neurons that differ, and targets with
-            a spectrum of their own.
 
     Accuracy: constants correctly rounded from balls; the sums to about 1e-15 relative, times the
         condition of x_L in x_0; where a narrow layer without nonlinear part limits the rank, x
@@ -237,8 +239,6 @@ def chain_spectrum(model: DeepFeatures, gamma: float | Sequence[float] = ()) -> 
         >>> round(float(curve.E_test), 13)
         0.8006573419074
     """
-    model.system("covariance")  # refuses what the equations do not describe
-    chain = model.chain()
     widths = np.atleast_1d(np.asarray(gamma, dtype=float))
     if widths.shape != (model.depth,):
         raise ShapeError(
@@ -246,7 +246,10 @@ def chain_spectrum(model: DeepFeatures, gamma: float | Sequence[float] = ()) -> 
         )
     if not np.all(np.isfinite(widths) & (widths > 0)):
         raise RangeError(f"gamma = {gamma}", "not positive", "give widths > 0")
-    layers = _plain(chain)
+    chain = model.chain()
+    layers = [layer for layer in chain.layers if isinstance(layer, Layer) and not layer.rows]
+    if len(layers) < len(chain.layers) or chain.base.powers:
+        return compiled_spectrum(chain, tuple(widths.tolist()))
     known = dict(chain.constants)
 
     def number(expr: Expr) -> float:
@@ -263,15 +266,3 @@ def chain_spectrum(model: DeepFeatures, gamma: float | Sequence[float] = ()) -> 
         signal=number(chain.teacher.signal),
         hidden=number(chain.teacher.hidden),
     )
-
-
-def _plain(chain: Chain) -> list[Layer]:
-    """Return the layers, all of equal neurons with independent isotropic rows."""
-    layers = [layer for layer in chain.layers if isinstance(layer, Layer) and not layer.rows]
-    if len(layers) < len(chain.layers) or chain.base.powers:
-        raise NotSupportedError(
-            "spectral functions of this architecture",
-            "it has row covariances, neurons that differ or a target with a spectrum of its own",
-            "use model.system() for ridge, or numeric.population with sampled weights",
-        )
-    return layers

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
+from derive.activation import Activation
 from derive.errors import NotSupportedError, RangeError, ShapeError
 from derive.theory.deep_features import SharedLayer, deep_features
 from numeric.population import population, predict_learning_curve
 from numeric.populations.architecture import chain_spectrum
 from numeric.populations.samples import sampled_spectrum
+from numeric.populations.unit_constants import unit_constants
 from numeric.ridge_readout_theory import ridge_curve
 from numeric.solution import Status
 from numeric.spectral_functions import Modes
@@ -43,6 +46,41 @@ def test_sums_of_an_architecture_obey_the_identities_between_them():
     assert here.df2 == pytest.approx(here.df1 + (above.df1 - below.df1) / (2 * h), abs=1e-8)
     assert here.rest1 + here.df1 == pytest.approx(1, abs=1e-14)
     assert here.rest2 + here.df2 == pytest.approx(1, abs=1e-14)
+
+
+HALVES = [("1/2", "1/2"), ("3/2", "1/2")]
+
+
+def test_rows_with_a_covariance_have_spectral_functions():
+    model = deep_features(["tanh", "tanh"], rows=[HALVES, HALVES])
+    seen = population(model=model, gamma=(1.2, 1.4))
+    curve = seen.ridge(alpha=1.2, lam=0.01, noise=0.1)
+    # Made with mpmath at 45 digits on the derived scalar equations.
+    assert curve.m == pytest.approx(34.52375780984095508546, rel=1e-13)
+    assert curve.E_test == pytest.approx(0.8780270781887236522704, rel=1e-13)
+    assert curve.E_train == pytest.approx(0.1046511565426808513981, rel=1e-13)
+    sums, x, h = seen.functions, np.geomspace(1e-6, 1e2, 7), 1e-5
+    here, above, below = sums(x), sums(x * (1 + h)), sums(x * (1 - h))
+    slope = (above.T - below.T) / (2 * h)
+    assert pytest.approx(here.T + slope, abs=1e-9) == here.T2
+    assert here.unexplained == pytest.approx(sums.rho - here.T + slope, abs=1e-9)
+    assert here.df1 + here.rest1 == pytest.approx(1, abs=1e-14)
+    peeled = seen.ridge(alpha=[0.3, 3.0], lam=0, noise=0.1)
+    small = seen.ridge(alpha=[0.3, 3.0], lam=1e-11, noise=0.1)
+    assert peeled.E_test == pytest.approx(small.E_test, rel=1e-8)
+
+
+def test_neurons_with_biases_have_spectral_functions():
+    alpha, gamma, t = 1.3, 0.8, 0.4
+    biased = deep_features(["erf"], biases=[[(0, "1/2"), (1, "1/2")]])
+    seen = population(model=biased, gamma=gamma)
+    means = unit_constants(Activation("erf"), np.array([0.0, 1.0]), np.ones(2))
+    a, b = means.slope**2, means.variance - means.slope**2
+    below, trace = 1 / t - 1 / (1 + alpha * t), t  # the data kernel of the input, by its parameter
+    s = alpha / gamma * (a * (1 - below * trace) + b * trace)
+    A = brentq(lambda A: np.mean(a / (A + s)) - 1, 1e-9, 1.0, xtol=1e-15)
+    lam, m = A * below - np.mean(b * A / (A + s)), trace / A
+    assert seen.ridge(alpha=alpha, lam=lam).m == pytest.approx(m, rel=1e-11)
 
 
 def test_a_narrow_linear_layer_limits_the_rank():
