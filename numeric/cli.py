@@ -241,6 +241,39 @@ def rank(
 
 
 @main.command()
+@click.argument("file")
+@click.option("--lam", default="0.01,0.1,1,10", show_default=True, help="Ridges: grid or list.")
+@click.option("--sizes", default="", help="Training sizes: low:high:count or list.")
+@click.option("--no-intercept", is_flag=True, help="Fit no intercept, centre nothing.")
+@click.option(
+    "--measure",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Random parts of the data per size on which to measure the curve (2 or more).",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the parts.")
+@reported
+def predict(file: str, lam: str, sizes: str, no_intercept: bool, measure: int, seed: int) -> int:
+    """Learning curve of ridge regression from the arrays X and y of the archive FILE (np.savez)."""
+    from numeric.curve import parse_grid  # noqa: PLC0415
+    from numeric.data_curve import data_curve  # noqa: PLC0415
+
+    if measure == 1:
+        raise RangeError("--measure 1", "no spread from one part", "give 2 or more")
+    found = data_curve(
+        file,
+        parse_grid(lam),
+        parse_grid(sizes) if sizes else None,
+        intercept=not no_intercept,
+        measure=measure,
+        seed=seed,
+    )
+    click.echo(found.table())
+    return 1 if found.comparison is not None and not found.comparison.agree else 0
+
+
+@main.command()
 @click.option("--clear", is_flag=True, help="Remove all compiled kernels.")
 @reported
 def doctor(clear: bool) -> int:
