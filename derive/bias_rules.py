@@ -31,6 +31,7 @@ from derive.tables import FEW, FewKinds, Kinds, Rows, Table
 _B = Symbol("b", real=True)
 _S2 = Symbol("s2", positive=True)
 MOST_NODES = 400
+_NOTHING = arb(10) ** -60
 MOST_DIGITS = 28
 """More are cut to these: the error of a rule is measured in doubles, and squared."""
 
@@ -97,11 +98,11 @@ class _Moments:
         """Return the node of a bias; its constants carry any number of digits."""
 
         def gain(evaluate: Evaluation, prec: int) -> arb:
-            return (evaluate(self.kind.norm) * self.at(bias, evaluate)[1]) ** 2
+            return _positive((evaluate(self.kind.norm) * self.at(bias, evaluate)[1]) ** 2)
 
         def noise(evaluate: Evaluation, prec: int) -> arb:
             first, slope, second = self.at(bias, evaluate)
-            return second - first**2 - evaluate(self.kind.variance) * slope**2
+            return _positive(second - first**2 - evaluate(self.kind.variance) * slope**2)
 
         key = (*self.key, place)
         return _Node(
@@ -110,6 +111,11 @@ class _Moments:
             CertifiedNumber("noise", noise, key=key),
             even,
         )
+
+
+def _positive(value: arb) -> arb:
+    """Return a mean of squares; zero where it is below anything that a double could tell."""
+    return arb(0) if value.is_finite() and value.abs_upper() < _NOTHING else value
 
 
 def _nodes(moments: _Moments, step: Fraction, digits: int, folded: bool) -> list[_Node]:
@@ -217,15 +223,16 @@ def _rule(population: Population, kind: Kind, digits: int) -> tuple[list[_Node],
     moments = _Moments(population.activation, kind)
     folded = kind.mean == 0 and population.activation.parity is not None
     step = _first_step(kind, digits)
+    found = math.inf
     while True:
         nodes = _nodes(moments, step, digits, folded)
+        if len(nodes) > MOST_NODES:
+            raise NotConvergedError(
+                f"mean over the biases of layer {population.name} to {digits} digits",
+                f"it takes {len(nodes)} nodes, and fewer leave an estimated error of {found:.1e}",
+                "ask for fewer digits, or give biases with finitely many values",
+            )
         found = _error(nodes)
         if found <= 10.0**-digits or len(nodes) == 1:
             return nodes, found
         step = step * Fraction(2, 3)
-        if len(nodes) > MOST_NODES:
-            raise NotConvergedError(
-                f"mean over the biases of layer {population.name} to {digits} digits",
-                f"{len(nodes)} nodes leave an estimated error of {found:.1e}",
-                "ask for fewer digits, or give biases with finitely many values",
-            )

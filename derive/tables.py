@@ -158,13 +158,12 @@ class Column:
 
 
 def column(mean: TableMean) -> Column:
-    """Return the numbers that a mean sums over."""
+    """Return the numbers that a mean sums over; rows of no weight are left out."""
     arguments: Any = mean.args
     table, i, j, m, *_ = arguments
-    weights = tuple(p * a**i * b**j for p, a, b in table.rows)
-    return Column(
-        weights, tuple(a for _, a, _ in table.rows), tuple(b for _, _, b in table.rows), int(m)
-    )
+    rows = [(p * a**i * b**j, a, b) for p, a, b in table.rows]
+    weights, a, b = zip(*(row for row in rows if _double(row[0]) != 0), strict=True)
+    return Column(weights, a, b, int(m))
 
 
 def table_code(mean: TableMean) -> tuple[str, str]:

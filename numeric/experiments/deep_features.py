@@ -23,6 +23,8 @@ from numpy.typing import ArrayLike, NDArray
 from sympy import Expr
 
 from derive.errors import RangeError, ShapeError
+from derive.neurons import Neurons
+from derive.structured_weights import Atoms
 from derive.theory.deep_features import DeepFeatures, SharedLayer
 from numeric.experiments.elementwise import apply
 from numeric.experiments.ridge_readout import (
@@ -57,6 +59,8 @@ class Plan:
         noise: variance of the label noise.
         lam: ridges, any shape.
         seed: seed of the experiment.
+        neurons: biases and row norms of each layer; empty if there are none.
+        rows: atoms of the row covariance of each layer's weights; empty for the identity.
     """
 
     layers: tuple[Expr, ...]
@@ -69,12 +73,16 @@ class Plan:
     noise: float
     lam: Array
     seed: int
+    neurons: tuple[Neurons, ...] = ()
+    rows: tuple[Atoms, ...] = ()
 
     def __str__(self) -> str:
         layers, target = (", ".join(map(str, x)) for x in (self.layers, self.target_layers))
         return (
             f"layers {layers}; target {target or f'on level {self.level}'}; "
             f"target widths {self.target_gamma}; spectrum {self.spectrum}; signal {self.signal}"
+            f"{f'; neurons {self.neurons}' if self.neurons else ''}"
+            f"{f'; rows {self.rows}' if self.rows else ''}"
         )
 
 
@@ -87,17 +95,19 @@ class Network:
         roots: square roots of the eigenvalues of the input covariance, shape (d,).
         weights: one matrix per layer of the learner.
         target_weights: one matrix per layer of an independent target network.
+        biases: one column per layer of the learner; empty if there are none.
     """
 
     plan: Plan
     roots: Array
     weights: tuple[Array, ...]
     target_weights: tuple[Array, ...]
+    biases: tuple[Array, ...] = ()
 
     def features(self, count: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """Return features (p, count) and target features (k, count) of fresh inputs."""
         x = (rng.standard_normal((count, self.roots.size)) * self.roots).T
-        learner = _forward(x, self.weights, self.plan.layers)
+        learner = _forward(x, self.weights, self.plan.layers, self.biases)
         if self.target_weights:
             return learner[-1], _forward(x, self.target_weights, self.plan.target_layers)[-1]
         return learner[-1], learner[self.plan.level]
@@ -109,10 +119,13 @@ class Network:
         return [min(size, count - start) for start in range(0, count, size)]
 
 
-def _forward(x: Array, weights: Sequence[Array], layers: Sequence[Expr]) -> list[Array]:
+def _forward(
+    x: Array, weights: Sequence[Array], layers: Sequence[Expr], biases: Sequence[Array] = ()
+) -> list[Array]:
     outputs = [x]
-    for weight, layer in zip(weights, layers, strict=True):
-        outputs.append(apply(layer, weight @ outputs[-1]))
+    for i, (weight, layer) in enumerate(zip(weights, layers, strict=True)):
+        argument = weight @ outputs[-1]
+        outputs.append(apply(layer, argument + biases[i] if biases else argument))
     return outputs
 
 
@@ -158,12 +171,11 @@ def draw(plan: Plan, d: int, alpha: float, trial: int) -> Mapping[str, Array]:
     rng = generator(plan.seed, d, alpha, trial)
     n, *widths = (_round(rng, ratio * d) for ratio in (alpha, *plan.gamma, *plan.target_gamma))
     depth = len(plan.gamma)
-    network = Network(
-        plan,
-        np.sqrt(_eigenvalues(plan.spectrum, d, rng)),
-        _weights(d, widths[:depth], rng),
-        _weights(d, widths[depth:], rng),
-    )
+    roots = np.sqrt(_eigenvalues(plan.spectrum, d, rng))
+    weights, targets = _weights(d, widths[:depth], rng), _weights(d, widths[depth:], rng)
+    weights = _structured(plan, weights, rng)
+    weights, biases = _uneven(plan, weights, rng)
+    network = Network(plan, roots, weights, targets, biases)
     fit = _train(network, n, rng)
     test = _moments(network, TEST_INPUTS_PER_DIMENSION * d, rng)
     scales = (plan.signal, plan.noise)
@@ -191,6 +203,46 @@ def _eigenvalues(
 def _weights(d: int, widths: Sequence[int], rng: np.random.Generator) -> tuple[Array, ...]:
     sizes = (d, *widths)
     return tuple(rng.standard_normal((out, into)) / np.sqrt(into) for into, out in pairwise(sizes))
+
+
+def _structured(
+    plan: Plan, weights: tuple[Array, ...], rng: np.random.Generator
+) -> tuple[Array, ...]:
+    """Give rows their covariance, in a basis of its own wherever the layer below has one."""
+    if not plan.rows:
+        return weights
+    out = []
+    for i, (weight, atoms) in enumerate(zip(weights, plan.rows, strict=True)):
+        if not atoms:
+            out.append(weight)
+            continue
+        into = weight.shape[1]
+        pairs = [(float(value), float(share)) for value, share in atoms]
+        scaled = weight * np.sqrt(_eigenvalues(pairs, into, rng))
+        if i and plan.neurons:
+            basis, _ = np.linalg.qr(rng.standard_normal((into, into)))
+            scaled = scaled @ basis
+        out.append(scaled)
+    return tuple(out)
+
+
+def _uneven(
+    plan: Plan, weights: tuple[Array, ...], rng: np.random.Generator
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """Give rows their norms, and draw the biases, shape (width, 1) each."""
+    if not plan.neurons:
+        return weights, ()
+    scaled, biases = [], []
+    for weight, declared in zip(weights, plan.neurons, strict=True):
+        count = weight.shape[0]
+        norms, values = (
+            rng.permutation(_eigenvalues([(float(v), float(w)) for v, w in atoms], count, rng))
+            for atoms in (declared.norms, declared.biases)
+        )
+        spread = np.sqrt(float(declared.bias_variance)) * rng.standard_normal(count)
+        scaled.append(weight * norms[:, None])
+        biases.append((values + spread)[:, None])
+    return tuple(scaled), tuple(biases)
 
 
 def simulate(  # noqa: PLR0913 - the controls of the model and of the run, all keyword-only
@@ -270,6 +322,8 @@ def _plan(
         noise=float(noise),
         lam=lam,
         seed=seed,
+        neurons=model.neurons,
+        rows=model.rows,
     )
 
 
