@@ -30,6 +30,7 @@ CELLS = 4096
 DEGREE = 16
 _CHECKED = 2
 _VARIATION = 32.0
+_SHORT = 120
 _UNIT = 2.0**-53
 _LEFT_OUT = 4 * _UNIT
 _NOTHING = 1e-290
@@ -169,7 +170,7 @@ class _Builder:
         if self.crossing and low < _MIDDLE < high and not forced:
             return None
         middle, half = Fraction((low + high) / 2), Fraction((high - low) / 2)
-        rhos = [side * (1 - (middle + half * x) ** 2) for x in _EXACT_NODES]
+        rhos = [_short(side * (1 - (middle + half * x) ** 2)) for x in _EXACT_NODES]
         for some in _SOME:
             if not forced and self._varies([self._value(rhos[j], divided) for j in some]):
                 return None
@@ -197,6 +198,11 @@ class _Builder:
     def _value(self, rho: Fraction, divided: bool) -> float:
         found = self.function(rho)
         return float((found - self.centre) / rho if divided else found)
+
+
+def _short(rho: Fraction) -> Fraction:
+    """Round to what a ball of 128 bits holds exactly, which saves it from taking two ends."""
+    return Fraction(round(rho * 2**_SHORT), 2**_SHORT)
 
 
 def _chebyshev(values: Array) -> Array:

@@ -5,7 +5,6 @@ straight-line program over balls once, and each value is computed at the first p
 enough: many times faster than a substitution followed by digits relative to the value itself.
 """
 
-import math
 from fractions import Fraction
 
 from flint import acb, arb, fmpq
@@ -19,7 +18,9 @@ from derive.pairs.kernel_series import KernelSeries
 from derive.symbols import rho as correlation
 from derive.value import Value
 
-_ENDS = (Fraction(1), Fraction(-1))
+_SPECIAL = (Fraction(0), Fraction(1), Fraction(-1))
+_PLACES = (*_SPECIAL, Fraction(1, 2), Fraction(-1, 2))
+_NEAR = Fraction(1, 2**160)
 _PRECISIONS = (128, 192, 320, 640, 1280, 2560)
 _BITS = 80
 _DEEPEST = 1100
@@ -48,10 +49,11 @@ class Truth:
         self.value = value
         self._known: dict[Fraction, Fraction] = {}
         self._programs: dict[int, BallFunction] = {}
-        self.scale = max(abs(self._whole(x)) for x in (*_ENDS, *(x / 2 for x in _ENDS)))
-        self.scale = max(self.scale, abs(self._whole(Fraction(0))), _SMALLEST)
+        self.scale = 0.0
         if isinstance(value, KernelSeries):
             self.scale = float(value.scale)
+        else:
+            self.scale = max(_SMALLEST, *(abs(self._finite(x)) for x in _PLACES))
 
     def __call__(self, rho: Fraction) -> float:
         """Return the kernel at a correlation.
@@ -70,28 +72,37 @@ class Truth:
             self._known[rho] = self._compute(rho)
         return self._known[rho]
 
-    def _whole(self, rho: Fraction) -> float:
-        """Return the kernel with all digits of a double; 0 where it has none."""
+    def _finite(self, rho: Fraction) -> float:
         try:
-            if isinstance(self.value, KernelSeries):
-                found = float(self.value.ball(rho))
-            else:
-                found = float(closed_ball(self.value, exact_number(rho), 18))
+            return self(rho)
         except (OverflowError, RangeError) as error:
             raise _too_large(rho) from error
-        if not math.isfinite(found):
-            raise _too_large(rho)
-        return found
 
     def _compute(self, rho: Fraction) -> Fraction:
         if isinstance(self.value, KernelSeries):
             return self.value.ball(rho).mid
-        if rho == 0 or abs(rho) == 1:
-            return closed_ball(self.value, exact_number(rho), 28).mid
+        if rho in _SPECIAL:
+            return self._special(rho)
         try:
             return self._quick(self.value.expr, fmpq(rho.numerator, rho.denominator))
         except NotSupportedError:
             return closed_ball(self.value, exact_number(rho), 28).mid
+
+    def _special(self, rho: Fraction) -> Fraction:
+        """Return the value where the form may be simpler; else that beside it, but for 48 digits.
+
+        A ball that does not tell the value from zero is either of a zero or of a value that is
+        tiny, for which a neighbour has the same digits.
+        """
+        assert isinstance(self.value, Value), "asked only of closed forms"
+        found = closed_ball(self.value, exact_number(rho), 28)
+        if found.rad <= abs(found.mid) / 2**_BITS or found.rad == 0:
+            return found.mid
+        near = rho * (1 - _NEAR) if rho else _NEAR
+        try:
+            return self._quick(self.value.expr, fmpq(near.numerator, near.denominator))
+        except (NotConvergedError, NotSupportedError):
+            return found.mid
 
     def _quick(self, expr: Expr, rho: fmpq) -> Fraction:
         found = arb.nan()

@@ -110,7 +110,9 @@ def corner(h: arb, k: arb, rho: arb) -> arb:
     if h.is_zero() and k.is_zero():
         return arb(0.25) + rho.asin() / (2 * arb.pi())
     root = ((1 - rho) * (1 + rho)).sqrt()
-    return wedge(h, (k - rho * h) / root) + wedge(k, (h - rho * k) / root)
+    first = wedge(h, (k - rho * h) / root)
+    same = h.is_exact() and k.is_exact() and h == k
+    return 2 * first if same else first + wedge(k, (h - rho * k) / root)
 
 
 def _gauss(value: Callable[[arb], arb], exponent: Exponent, goal: float) -> arb:
