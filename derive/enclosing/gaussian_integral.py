@@ -21,10 +21,11 @@ from derive.balls import Ball, refine
 from derive.enclosing.ball_program import BallFunction, Evaluation, compile_ball, working_precision
 from derive.enclosing.envelope import Envelope, tail_envelope
 from derive.enclosing.growth import refuse_divergent, singular_points
-from derive.enclosing.kinks import Piece, parity, pieces
+from derive.enclosing.kinks import Piece, pieces
 from derive.enclosing.normal_law import NormalLaw
 from derive.enclosing.two_precisions import agreed_integral
 from derive.errors import DeriveError, RangeError
+from derive.normal.parity import parity
 
 _GUARD = 12
 _ROUGH = 40
@@ -81,7 +82,7 @@ def gaussian_mean(
 @lru_cache(maxsize=1024)
 def vanishes(expr: Expr, variable: Symbol, mean: Expr, variance: Expr) -> bool:
     """Return whether the mean is proved zero: odd f, centred law, convergent integral."""
-    if not mean.is_zero or variance.free_symbols or parity(expr, variable) != -1:
+    if not mean.is_zero or variance.free_symbols or parity(expr, variable) != "odd":
         return False
     evaluation = Evaluation(_ROUGH)
     try:

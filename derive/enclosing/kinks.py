@@ -2,7 +2,8 @@
 
 Stage: below quadrature. ``pieces`` cuts the real line at the roots of the arguments of Abs, sign,
 Heaviside, Max, Min and Piecewise that can be solved, and writes the branch that holds on each part.
-A kink that cannot be located stays in the expression.
+A kink that cannot be located stays in the expression. Points are ordered by their balls; the rules
+for symbols are those of ``derive.normal.branches``.
 """
 
 from dataclasses import dataclass
@@ -19,35 +20,20 @@ from sympy import (
     Max,
     Min,
     Piecewise,
-    Poly,
     Rational,
     S,
     Symbol,
-    asinh,
-    atan,
-    atanh,
-    erf,
-    erfinv,
-    exp,
     false,
-    fraction,
-    log,
     sign,
-    sinh,
-    sqrt,
-    tanh,
-    together,
     true,
 )
 from sympy.core.relational import Relational
-from sympy.polys.polyerrors import PolynomialError
 
-from derive.enclosing.ball_program import Evaluation, working_precision
+from derive.enclosing.ball_program import Evaluation
+from derive.errors import DeriveError
+from derive.normal.branches import real_zeros
 
 KINKED = (Abs, sign, Heaviside, Max, Min, Relational)
-_PRECISION = 128
-_MONOTONE_ODD = (tanh, sinh, erf, atan, asinh)
-_INVERSES = {tanh: atanh, erf: erfinv, sinh: asinh}
 
 
 @dataclass(frozen=True)
@@ -67,41 +53,6 @@ def is_smooth(expr: Expr, variable: Symbol) -> bool:
 def pieces(expr: Expr, variable: Symbol, evaluation: Evaluation) -> tuple[Piece, ...]:
     """Return the pieces from left to right; kinks that cannot be solved stay inside."""
     return _cut(Piece(None, None, expr), variable, evaluation, frozenset())
-
-
-def parity(expr: Expr, variable: Symbol, evaluation: Evaluation | None = None) -> int:
-    """Return +1 if f(-z) = f(z) is proved piece by piece, -1 if f(-z) = -f(z) is, otherwise 0.
-
-    Example:
-        >>> from sympy import Max, Min, tanh
-        >>> from derive.symbols import z
-        >>> parity(tanh(z)**2, z), parity(Max(-1, Min(1, z)), z), parity(Max(0, z), z)
-        (1, -1, 0)
-    """
-    if is_smooth(expr, variable):
-        return _mirrored([expr], [expr], variable)
-    if expr.free_symbols != {variable}:
-        return 0
-    with working_precision(_PRECISION):
-        parts = pieces(expr, variable, evaluation or Evaluation(_PRECISION))
-    matched = all(
-        _opposite(part.low, other.high) and _opposite(part.high, other.low)
-        for part, other in zip(parts, reversed(parts), strict=True)
-    )
-    exprs = [part.expr for part in parts]
-    return _mirrored(exprs, exprs[::-1], variable) if matched else 0
-
-
-def _opposite(a: Expr | None, b: Expr | None) -> bool:
-    return a is b if a is None or b is None else (a + b).expand() == 0
-
-
-def _mirrored(exprs: list[Expr], images: list[Expr], z: Symbol) -> int:
-    flipped = [image.xreplace({z: -z}) for image in images]
-    pairs = list(zip(exprs, flipped, strict=True))
-    if all((f - g).expand() == 0 for f, g in pairs):
-        return 1
-    return -1 if all((f + g).expand() == 0 for f, g in pairs) else 0
 
 
 def _cut(
@@ -208,62 +159,7 @@ def real_roots(g: Any, z: Symbol) -> tuple[Expr, ...] | None:
 
     Points beside the true roots are harmless and may be listed; none is left out.
     """
-    if not g.has(z):
-        return ()
-    if g == z:
-        return (S.Zero,)
-    if g.is_Mul:
-        parts = [real_roots(factor, z) for factor in g.args]
-        return None if None in parts else tuple(r for part in parts if part for r in part)
-    if g.is_Pow and isinstance(g.exp, Rational):
-        return real_roots(g.base, z)
-    if isinstance(g, exp) or g.is_positive or g.is_negative:
-        return ()
-    if isinstance(g, _MONOTONE_ODD):
-        return real_roots(g.args[0], z)
-    if isinstance(g, log):
-        return real_roots(g.args[0] - 1, z)
-    if g.is_Add and g.is_rational_function(z) and not g.is_polynomial(z):
-        halves = [real_roots(part, z) for part in fraction(together(g))]
-        return None if None in halves else tuple(r for half in halves if half for r in half)
-    found = _polynomial_roots(g, z)
-    return _shifted_roots(g, z) if found is None else found
-
-
-def _polynomial_roots(g: Expr, z: Symbol) -> tuple[Expr, ...] | None:
     try:
-        polynomial = Poly(g, z)
-    except PolynomialError:
+        return tuple(real_zeros(g, z, inverses=True))
+    except DeriveError:
         return None
-    coefficients = polynomial.all_coeffs()
-    if any(c.has(z) for c in coefficients):
-        return None
-    if len(coefficients) == 2:
-        return (-coefficients[1] / coefficients[0],)
-    if len(coefficients) == 3:
-        a, b, c = coefficients
-        discriminant = b**2 - 4 * a * c
-        if discriminant.is_negative:
-            return ()
-        if discriminant.is_nonnegative:
-            return ((-b - sqrt(discriminant)) / (2 * a), (-b + sqrt(discriminant)) / (2 * a))
-    return None
-
-
-def _shifted_roots(g: Expr, z: Symbol) -> tuple[Expr, ...] | None:
-    """Solve ``k f(u) + c = 0`` for monotone f."""
-    if not g.is_Add:
-        return None
-    constant, rest = g.as_independent(z, as_Add=True)
-    factor, function = rest.as_independent(z, as_Add=False)
-    level = -constant / factor
-    if isinstance(function, exp):
-        if level.is_nonpositive:
-            return ()
-        return real_roots(function.args[0] - log(level), z) if level.is_positive else None
-    inverse = _INVERSES.get(type(function))
-    if inverse is None or not level.is_number:
-        return None
-    if inverse is not asinh and not bool(abs(level) < 1):
-        return () if bool(abs(level) >= 1) else None
-    return real_roots(function.args[0] - inverse(level), z)

@@ -31,9 +31,11 @@ from sympy import (
     Xor,
     asinh,
     atan,
+    atanh,
     cosh,
     erf,
     erfc,
+    erfinv,
     exp,
     false,
     fraction,
@@ -46,13 +48,14 @@ from sympy import (
     true,
 )
 from sympy.core.relational import Eq, Ge, Gt, Le, Lt, Ne, Relational
-from sympy.polys.polyerrors import PolynomialError
+from sympy.polys.polyerrors import BasePolynomialError
 
 from derive.errors import NoRuleError, RangeError
 from derive.normal.intervals import LINE, Interval, decided_sign, ordered
 
 KINKS = (Max, Min, Abs, sign, Heaviside, Piecewise)
 ODD_MONOTONE = (erf, sinh, tanh, atan, asinh)
+INVERSES: dict[Any, Any] = {tanh: atanh, erf: erfinv, sinh: asinh}
 Branch = tuple[Interval, Expr]
 
 
@@ -225,52 +228,69 @@ def sign_cells(g: Expr, cell: Interval, x: Symbol) -> list[tuple[Interval, int]]
     return result
 
 
-def real_zeros(g: Expr, x: Symbol) -> list[Expr]:
+def real_zeros(g: Expr, x: Symbol, *, inverses: bool = False) -> list[Expr]:
     """Return points that include every real sign change of a smooth function of ``x``.
+
+    Args:
+        g: the function.
+        x: its variable.
+        inverses: whether points such as ``atanh(1/2)`` may be used, too.
 
     Raises:
         NoRuleError: if no rule locates the zeros.
+        RangeError: if the sign of a parameter decides.
 
     Example:
         >>> from derive.symbols import z
         >>> real_zeros((z**2 - 2) * exp(z), z)
         [-sqrt(2), sqrt(2)]
+        >>> real_zeros(tanh(z) - S.Half, z, inverses=True)
+        [atanh(1/2)]
     """
-    if x not in g.free_symbols:
+    if x not in g.free_symbols or isinstance(g, exp | cosh | erfc):
         return []
     if g.is_polynomial(x):
         return _polynomial_zeros(g, x)
     if isinstance(g, Mul):
-        return [point for factor in g.args for point in real_zeros(factor, x)]
-    if isinstance(g, exp | cosh | erfc):
-        return []
-    if isinstance(g, Pow) and g.exp.is_Integer:
-        return real_zeros(g.base, x)
+        return [point for part in g.args for point in real_zeros(part, x, inverses=inverses)]
+    if isinstance(g, Pow) and g.exp.is_Rational:
+        return real_zeros(g.base, x, inverses=inverses)
     if isinstance(g, ODD_MONOTONE):
-        return real_zeros(g.args[0], x)
-    if isinstance(g, Add) and g.is_rational_function(x):
-        return [point for part in fraction(together(g)) for point in real_zeros(part, x)]
-    found = _shifted_zeros(g, x) if isinstance(g, Add) else None
-    if found is None:
+        return real_zeros(g.args[0], x, inverses=inverses)
+    if isinstance(g, log):
+        return real_zeros(g.args[0] - 1, x, inverses=inverses)
+    found = _zeros_of_sum(g, x, inverses) if isinstance(g, Add) else None
+    if found is None and not (g.is_positive or g.is_negative):
         raise NoRuleError(
             f"where {g} changes sign",
             "no rule locates its zeros",
             "write it as a Piecewise with explicit breakpoints",
         )
-    return found
+    return found or []
 
 
-def _shifted_zeros(g: Add, x: Symbol) -> list[Expr] | None:
-    """Return the zeros of constant + coefficient * f(u) for f = exp, erf, erfc."""
+def _zeros_of_sum(g: Add, x: Symbol, inverses: bool) -> list[Expr] | None:
+    """Return the zeros of a rational function, or of constant + coefficient * f(u)."""
+    if g.is_rational_function(x):
+        halves = fraction(together(g))
+        return [point for half in halves for point in real_zeros(half, x, inverses=inverses)]
     constant, moving = g.as_independent(x, as_Add=True)
     coefficient, f = moving.as_independent(x, as_Add=False)
     level = -constant / coefficient
     if isinstance(f, exp):
         found = decided_sign(level)
-        return None if found is None else real_zeros(f.args[0] - log(level), x) if found > 0 else []
-    if isinstance(f, erf) and decided_sign(1 - level**2) in (0, -1):
+        if found is None:
+            return None
+        return real_zeros(f.args[0] - log(level), x, inverses=inverses) if found > 0 else []
+    inverse = INVERSES.get(type(f))
+    if inverse is None:
+        return None
+    inside = 1 if inverse is asinh else decided_sign(1 - level**2)
+    if inside in (0, -1):
         return []
-    return None
+    if not inverses or inside is None or not level.is_number:
+        return None
+    return real_zeros(f.args[0] - inverse(level), x, inverses=True)
 
 
 def _polynomial_zeros(g: Expr, x: Symbol) -> list[Expr]:
@@ -285,7 +305,7 @@ def _polynomial_zeros(g: Expr, x: Symbol) -> list[Expr]:
         if len(factors) > 1 or factors[0][1] > 1:
             return [p for f, _ in factors for p in _polynomial_zeros(f.as_expr(), x)]
         return list(dict.fromkeys(poly.real_roots()))
-    except (PolynomialError, NotImplementedError) as error:
+    except (BasePolynomialError, NotImplementedError) as error:
         raise NoRuleError(
             f"where {g} changes sign",
             f"a polynomial of degree {poly.degree()} with symbolic coefficients",

@@ -39,6 +39,8 @@ from sympy import (
     tanh,
 )
 
+from derive.enclosing.ball_program import Evaluation, working_precision
+from derive.enclosing.kinks import pieces
 from derive.errors import DeriveError
 from derive.normal.branches import branches, has_kinks
 from derive.normal.intervals import LINE, ordered
@@ -48,6 +50,7 @@ Parity = Literal["even", "odd"] | None
 ODD = (sin, sinh, tan, tanh, atan, asinh, erf, erfi, sign)
 EVEN = (cos, cosh, sech, Abs)
 BOUNDED = (sin, cos, tanh, atan, asinh, erf, erfc, sech, sign, Heaviside)
+_PRECISION = 128
 POINTS = (Rational(7, 5), Rational(3, 11), Rational(29, 8))
 
 
@@ -64,9 +67,10 @@ def parity(expr: Expr, variable: Symbol = z) -> Parity:
         return found
     mirrored = expr.xreplace({variable: -variable})
     for sense, name in ((1, "even"), (-1, "odd")):
-        if not _refuted(expr, mirrored, sense, variable) and _identical(
-            expr, sense * mirrored, variable
-        ):
+        if _refuted(expr, mirrored, sense, variable):
+            continue
+        proved = _identical(expr, sense * mirrored, variable)
+        if proved or _identical_pieces(expr, sense, variable):
             return "even" if name == "even" else "odd"
     return None
 
@@ -188,6 +192,21 @@ def _identical(one: Expr, two: Expr, x: Symbol) -> bool:
     except DeriveError:
         return False
     return all(vanishes(first - second) for first, second in pairs)
+
+
+def _identical_pieces(expr: Expr, sense: int, x: Symbol) -> bool:
+    """Return whether pieces between located kinks prove f(-x) = sense f(x)."""
+    if expr.free_symbols != {x} or not has_kinks(expr, x):
+        return False
+    with working_precision(_PRECISION):
+        parts = pieces(expr, x, Evaluation(_PRECISION))
+    pairs = list(zip(parts, reversed(parts), strict=True))
+    matched = all(_opposite(a.low, b.high) and _opposite(a.high, b.low) for a, b in pairs)
+    return matched and all(vanishes(a.expr - sense * b.expr.xreplace({x: -x})) for a, b in pairs)
+
+
+def _opposite(a: Expr | None, b: Expr | None) -> bool:
+    return a is b if a is None or b is None else bool((a + b).expand() == 0)
 
 
 def vanishes(expr: Expr) -> bool:
