@@ -14,19 +14,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sympy import Expr, Matrix, S, Symbol, diff
+from sympy import Expr, Integral, Matrix, S, Symbol, diff
 from sympy import eye as unit_matrix
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
 from derive.block import Line, chain, forward, fresh
 from derive.coupled import CoupledProgram, coupled_program
+from derive.eliminate import Relation
 from derive.errors import NotClosedError, ShapeError, UnknownNameError
+from derive.exact import Number
 from derive.matrices import NormalisedTrace
 from derive.pencil import Entry, Pencil, Port, pencil
 from derive.printing.real_pairs import real_pairs
 from derive.provenance import HELTON_2007
 from derive.random_matrices.averaged_pencil import TAU, AveragedPencil
 from derive.random_matrices.covariance_map import matching
+from derive.random_matrices.cramer import cramer
 from derive.random_matrices.dyson_core import Core, core_of
 from derive.random_matrices.finite_rank import Spike
 from derive.random_matrices.matrix_letters import Gaussian, Wigner
@@ -35,12 +38,15 @@ from derive.random_matrices.matrix_order import unbalanced
 from derive.random_matrices.pencil_check import refuse_singular
 from derive.random_matrices.pencil_minimal import minimise
 from derive.random_matrices.scalars import scalar
+from derive.random_matrices.spectral_measure import summed_over
 from derive.random_matrices.stability import Stability, stability
 from derive.rewrite import Log, Step
 from derive.symbols import Quantity
 from derive.system import Equation, System
 
 DIRECT_SOLVE = 3
+NODES = 16
+"""Nodes of a sum over a continuous spectrum in programs."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,42 @@ class DysonEquations:
             outputs={name: e.xreplace(point) for name, e in self.outputs.items()},
         )
 
+    @property
+    def continuous(self) -> bool:
+        """Whether the equations average over a continuous spectral measure (hold integrals)."""
+        exprs = [e.rhs for e in self.equations] + [e for _, e in self.definitions]
+        return any(e.has(Integral) for e in (*exprs, *self.outputs.values(), *self.start))
+
+    def discretised(self, nodes: int = NODES) -> "DysonEquations":
+        """Return the equations with sums in place of integrals over spectral measures.
+
+        Both Marchenko-Pastur measures and power laws are summed by their own Gauss rules, which
+        converge geometrically, slowest where the averaged function has a pole close to the spectrum
+        (a hard edge and a small ridge). ``numeric.averaged`` estimates the error by doubling.
+
+        Raises:
+            RangeError: if a parameter of the spectrum is not a number.
+        """
+        if not self.continuous:
+            return self
+        measures = [] if self.stability is None else [m for _, m in self.stability.measures]
+
+        def swap(e: Expr) -> Expr:
+            return summed_over(e, nodes, measures)
+
+        said = f"averages over continuous spectra are sums over {nodes} nodes"
+        test = None if self.stability is None else self.stability.discretised(nodes)
+        return replace(
+            self,
+            equations=tuple(Equation(e.lhs, swap(e.rhs)) for e in self.equations),
+            definitions=tuple((s, swap(e)) for s, e in self.definitions),
+            outputs={name: swap(e) for name, e in self.outputs.items()},
+            start=tuple(swap(e) for e in self.start),
+            assumptions=(*self.assumptions, said),
+            log=self.log.then(Step("sum over the spectra", said)),
+            stability=test,
+        )
+
     def system(self, name: str = "dyson") -> System:
         """Return the equations as a System."""
         final = self.at(1)
@@ -132,12 +174,13 @@ class DysonEquations:
 
         Raises:
             UnknownNameError: for a control that does not exist.
-            NotSupportedError: for continuous spectral measures, and equations that are not real.
+            NotSupportedError: for equations that are not real.
         """
+        summed = self.discretised()
         if not complex_controls:
-            return coupled_program(self, name, slope_control)
-        pairs, groups = real_pairs(self, complex_controls)
-        changed = replace(self, **pairs)
+            return coupled_program(summed, name, slope_control)
+        pairs, groups = real_pairs(summed, complex_controls)
+        changed = replace(summed, **pairs)
         return coupled_program(changed, name, slope_control, groups)
 
     def in_terms_of(self, values: Mapping[Quantity, object]) -> "DysonEquations":
@@ -181,6 +224,14 @@ class DysonEquations:
             found = f"the outputs are {', '.join(self.outputs)}"
             raise UnknownNameError(f"output {name!r}", found, "use one of them")
         return self.outputs[name]
+
+    def polynomial(
+        self, output: str, control: str = "lam", values: Mapping[str, Number] | None = None
+    ) -> Relation:
+        """Eliminate all unknowns: P(output, control) = 0; see ``derive.resultants``."""
+        from derive.resultants import polynomial  # noqa: PLC0415  (builds on these equations)
+
+        return polynomial(self, output, control, values)
 
     def with_output(
         self, name: str, rule: Callable[[Mapping[str, Expr]], Expr]
@@ -243,7 +294,7 @@ class DysonEquations:
     ) -> "DysonEquations":
         """Add the derivatives of the unknowns: solved outright if few, as unknowns if many."""
         if len(rates) <= DIRECT_SOLVE:
-            return replace(self, definitions=(*lines, *_cramer(rates, matrix, load)))
+            return replace(self, definitions=(*lines, *cramer(rates, matrix, load)))
         rows = (matrix - unit_matrix(len(rates))) * Matrix(rates)
         linear = [Equation(r, b - row) for r, b, row in zip(rates, load, rows, strict=True)]
         return replace(
@@ -258,26 +309,6 @@ class DysonEquations:
 def _rate(unknown: Quantity, label: str, wrt: Quantity) -> Quantity:
     name = f"{unknown.name}_d{label}"
     return Quantity(name, f"derivative of {unknown.name} in {wrt.name}")
-
-
-def _cramer(rates: tuple[Quantity, ...], matrix: Matrix, load: list[Expr]) -> list[Line]:
-    """Solve matrix * rates = load by Cramer's rule, entries and determinant named first."""
-    lines: list[Line] = []
-    count = len(rates)
-    if not count:
-        return lines
-    tag = rates[0].name
-    named = Matrix(count, count, lambda i, j: fresh(f"{tag}_m{i}{j}"))
-    right = [fresh(f"{tag}_b{i}") for i in range(count)]
-    lines += [(named[i, j], matrix[i, j]) for i in range(count) for j in range(count)]
-    lines += list(zip(right, load, strict=True))
-    determinant = fresh(f"{tag}_det")
-    lines.append((determinant, named.det(method="berkowitz")))
-    for i, rate in enumerate(rates):
-        column = named.copy()
-        column[:, i] = Matrix(right)
-        lines.append((rate, column.det(method="berkowitz") / determinant))
-    return lines
 
 
 def equations(outputs: Expr | Mapping[str, Expr]) -> DysonEquations:

@@ -9,7 +9,7 @@ branch is chosen by exact evaluation at points of the tower, where all others ar
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flint import Ordering, fmpz_mpoly_ctx
 from sympy import Expr, Integer, Mul, Poly, Symbol, latex
@@ -17,6 +17,10 @@ from sympy import Expr, Integer, Mul, Poly, Symbol, latex
 from derive.block import Line, symbols_of
 from derive.errors import NotSupportedError
 from derive.rewrite import Log, Step
+
+if TYPE_CHECKING:
+    from derive.exact import Number
+    from derive.spectra.puiseux import Place, Series
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,30 @@ class Relation:
         """Degrees in the output and in the control."""
         poly = Poly(self.expr, self.output, self.control)
         return int(poly.degree(self.output)), int(poly.degree(self.control))
+
+    def critical(self) -> "tuple[Place, ...]":
+        """Return the real values of the control at which branches meet, ramify or diverge.
+
+        Raises:
+            NotSupportedError: if the polynomial holds further symbols.
+        """
+        from derive.spectra.puiseux import critical_places  # noqa: PLC0415  (builds on relations)
+
+        return critical_places(self)
+
+    def branches(self, at: "Number | Place", terms: int = 4) -> "tuple[Series, ...]":
+        """Return the Puiseux expansions of all branches at one value of the control.
+
+        Args:
+            at: rational, ``oo``, one of ``critical()``, or a float next to one.
+            terms: how many coefficients.
+
+        Raises:
+            NotSupportedError: if the polynomial holds further symbols.
+        """
+        from derive.spectra.puiseux import branches  # noqa: PLC0415  (builds on relations)
+
+        return branches(self, at, terms)
 
     def __repr__(self) -> str:
         d, e = self.degrees

@@ -6,10 +6,12 @@ definitions are straight-line code (``derive.block``); operations return new Sys
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from flint import arb
 from sympy import Expr, Symbol, latex
 
+from derive.balls import Ball
 from derive.block import Line, chain, symbols_of
 from derive.eliminate import Relation, eliminate
 from derive.errors import (
@@ -26,6 +28,10 @@ from derive.rewrite import Log, Step, size
 from derive.symbols import Quantity
 from derive.tower import Equation as Equation  # noqa: PLC0414  (a word of this room)
 from derive.tower import Tower, rests
+
+if TYPE_CHECKING:
+    from derive.closed_form import ClosedForm
+    from derive.expansions import Expansion
 
 
 @dataclass(frozen=True)
@@ -274,6 +280,64 @@ class System:
             self.unknowns[0],
             self.log,
         )
+
+    def closed_form(
+        self,
+        output: str = "m",
+        closing: str = "lam",
+        values: Mapping[str, Number | Sequence[Number]] | None = None,
+    ) -> "ClosedForm":
+        """Return an output as an expression with its branch; see ``derive.closed_form``."""
+        from derive.closed_form import closed_form  # noqa: PLC0415  (builds on systems)
+
+        return closed_form(self, output, closing, values)
+
+    def expand(
+        self,
+        output: str,
+        control: str = "lam",
+        *,
+        at: Number = 0,
+        values: Mapping[str, Number | Sequence[Number]],
+        terms: int = 3,
+    ) -> "Expansion":
+        """Expand an output at an end of a control's range; see ``derive.expansions``."""
+        from derive.expansions import expand  # noqa: PLC0415  (builds on systems)
+
+        return expand(self, output, control, at=at, values=values, terms=terms)
+
+    def limit(
+        self,
+        output: str,
+        control: str = "lam",
+        *,
+        at: Number = 0,
+        values: Mapping[str, Number | Sequence[Number]],
+    ) -> Ball:
+        """Return the limit of an output at an end of a control's range, in a ball.
+
+        Raises:
+            RangeError: if the output diverges; the message says like which power.
+
+        Example:
+            >>> from derive.theory.deep_features import deep_features
+            >>> system = deep_features([]).system()
+            >>> ridgeless = system.limit("E_test", values={"alpha": 2, "noise": 0.25})
+            >>> ridgeless.str(6)
+            '0.500000'
+        """
+        found = self.expand(output, control, at=at, values=values, terms=1)
+        exponent, coefficient = found.leading
+        if exponent < 0:
+            said = f"it grows like ({control} - {at})^({exponent})"
+            raise RangeError(f"limit of {output}", said, "use expand(...)")
+        return coefficient if exponent == 0 else Ball.from_arb(arb(0))
+
+    def infinite(self, *names: str) -> "System":
+        """Return the system with controls sent to infinity; see ``derive.limits``."""
+        from derive.limits import infinite  # noqa: PLC0415  (builds on systems)
+
+        return infinite(self, *names)
 
     def _exact_values(self, values: Mapping[str, Any]) -> dict[Symbol, Expr]:
         flat: dict[str, Any] = {}

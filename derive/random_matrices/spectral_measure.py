@@ -8,10 +8,30 @@ parametrisation. A measure on several coordinates is the joint spectrum of commu
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sympy import Basic, Dummy, Expr, Integral, Max, Rational, S, Symbol, Tuple, cos, pi, sin, sqrt
+from mpmath import mp
+from sympy import (
+    Add,
+    Basic,
+    Dummy,
+    Expr,
+    Integral,
+    Max,
+    Rational,
+    S,
+    Symbol,
+    Tuple,
+    acos,
+    cos,
+    pi,
+    sin,
+    sqrt,
+)
 
 from derive.errors import RangeError, ShapeError
 from derive.random_matrices.scalars import scalar
+
+DIGITS = 25
+"""Digits of the nodes and weights of quadrature rules."""
 
 
 class SpectralMeasure(Basic):
@@ -28,6 +48,10 @@ class SpectralMeasure(Basic):
 
     def mean(self, expr: Expr, variables: Sequence[Symbol]) -> Expr:
         """Return the mean of an expression in ``variables``, one per coordinate."""
+        raise NotImplementedError
+
+    def rule(self, nodes: int) -> tuple[tuple[tuple[Expr, ...], Expr], ...]:
+        """Return points and weights whose sums approximate means; exact for finitely many atoms."""
         raise NotImplementedError
 
 
@@ -56,6 +80,10 @@ class Atoms(SpectralMeasure):
             total += weight * expr.xreplace(dict(zip(variables, point, strict=True)))
         return total
 
+    def rule(self, nodes: int) -> tuple[tuple[tuple[Expr, ...], Expr], ...]:
+        """Return the atoms themselves."""
+        return tuple(zip(self.points, self.weights, strict=True))
+
 
 class PowerLaw(SpectralMeasure):
     """Eigenvalues (k/N)^(-a), k = 1..N, as N grows; args: the exponent a, 0 <= a < 1."""
@@ -65,6 +93,11 @@ class PowerLaw(SpectralMeasure):
         u = Dummy("u", positive=True)
         value = u ** (-cast(Expr, self.args[0]))
         return Integral(expr.xreplace({variables[0]: value}), (u, 0, 1))
+
+    def rule(self, nodes: int) -> tuple[tuple[tuple[Expr, ...], Expr], ...]:
+        """Return the Gauss rule of the power law, in 1/s."""
+        a = cast(Expr, self.args[0])
+        return tuple(((u**-a,), w) for u, w in level_nodes(nodes, a))
 
 
 class MarchenkoPastur(SpectralMeasure):
@@ -81,6 +114,122 @@ class MarchenkoPastur(SpectralMeasure):
         if weight == 0:
             return integral
         return integral + weight * expr.xreplace({variables[0]: S.Zero})
+
+    def rule(self, nodes: int) -> tuple[tuple[tuple[Expr, ...], Expr], ...]:
+        """Return the Gauss rule of the continuous part, and the atom at zero."""
+        c, scale = cast(Expr, self.args[0]), cast(Expr, self.args[1])
+        points = [((scale * x,), w) for x, w in wishart_nodes(nodes, c)]
+        zeros = Max(0, 1 - 1 / c)
+        return (*points, *((((S.Zero,), zeros),) if zeros != 0 else ()))
+
+
+def wishart_nodes(nodes: int, ratio: Expr) -> tuple[tuple[Expr, Expr], ...]:
+    """Return the Gauss rule of the continuous part of a Marchenko-Pastur law of scale one.
+
+    Its orthogonal polynomials have constant recurrence coefficients 1 + c and c after the first
+    step; above ratio one the continuous part is 1/c times the law of c Z Z^T at ratio 1/c.
+
+    Raises:
+        RangeError: if the ratio is not a number.
+
+    Example:
+        >>> sum(w * x**3 for x, w in wishart_nodes(4, Rational(1, 2))).evalf(12)
+        2.75000000000
+    """
+    if not ratio.is_Rational:
+        raise RangeError(f"rule of a law of ratio {ratio}", "not a number", "put one in")
+    with mp.workdps(2 * DIGITS):
+        c = _number(ratio)
+        mass = mp.mpf(1) if c <= 1 else 1 / c
+        diagonal = [max(c, mp.mpf(1))] + [1 + c] * (nodes - 1)
+        rule = _gauss(diagonal, [mp.sqrt(c)] * (nodes - 1))
+        return tuple((_exact(x), _exact(mass * w)) for x, w in rule)
+
+
+def level_nodes(nodes: int, exponent: Expr) -> tuple[tuple[Expr, Expr], ...]:
+    """Return levels u in (0, 1) and weights: the Gauss rule in v = u^a, for functions of u^-a.
+
+    With du = v^(1/a - 1) dv / a it is the rule of a Jacobi weight, exact for polynomials in v of
+    degree below twice the number of nodes.
+
+    Raises:
+        RangeError: if the exponent is not a number.
+
+    Example:
+        >>> sum(w * u for u, w in level_nodes(4, Rational(1, 2))).evalf(12)
+        0.500000000000
+    """
+    if not exponent.is_Rational:
+        raise RangeError(f"rule of a power law of exponent {exponent}", "not a number", "put it in")
+    if exponent == 0:
+        return ((S.Half, S.One),)
+    with mp.workdps(2 * DIGITS):
+        a = _number(exponent)
+        beta = 1 / a - 1
+        diagonal, beside = [beta / (beta + 2)], []
+        for k in range(1, nodes):  # recurrence of Jacobi polynomials with weight (1 + y)^beta
+            twice = 2 * k + beta
+            diagonal.append(beta**2 / (twice * (twice + 2)))
+            beside.append(2 * k * (k + beta) / (twice * mp.sqrt(twice**2 - 1)))
+        rule = _gauss(diagonal, beside)
+        return tuple((_exact(((1 + y) / 2) ** (1 / a)), _exact(w)) for y, w in rule)
+
+
+def _gauss(diagonal: Sequence[Any], beside: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Return nodes and weights of total one from the recurrence of orthogonal polynomials."""
+    count = len(diagonal)
+    matrix = mp.matrix(count, count)
+    for k in range(count):
+        matrix[k, k] = diagonal[k]
+        if k:
+            matrix[k, k - 1] = matrix[k - 1, k] = beside[k - 1]
+    values, vectors = mp.eigsy(matrix)
+    return [(values[k], vectors[0, k] ** 2) for k in range(count)]
+
+
+def _number(value: Any) -> Any:
+    return mp.mpf(int(value.p)) / int(value.q)
+
+
+def _exact(value: Any) -> Rational:
+    return Rational(mp.nstr(value, DIGITS))
+
+
+def summed(integral: Integral, nodes: int, measures: Sequence[SpectralMeasure]) -> Expr:
+    """Return the sum that stands for an integral made by ``mean`` of one of some measures.
+
+    Args:
+        integral: over an angle, or over the level of a power law.
+        nodes: how many.
+        measures: those that the integral may come from; one of its kind.
+
+    Raises:
+        RangeError: if there are several of its kind, or none.
+    """
+    variable, _, high = integral.limits[0]
+    kind = MarchenkoPastur if high == pi else PowerLaw
+    found = {cast(Expr, m.args[0]) for m in measures if isinstance(m, kind)}
+    if len(found) != 1:
+        names = ", ".join(sorted(map(str, found))) or "no parameter known"
+        remedy = "give the other one by atoms or count="
+        raise RangeError(f"sum over a {kind.__name__} spectrum", names, remedy)
+    parameter = found.pop()
+    if kind is PowerLaw:
+        rule = level_nodes(nodes, parameter)
+        return Add(*(w * integral.function.xreplace({variable: u}) for u, w in rule))
+    terms = []
+    for x, w in wishart_nodes(nodes, parameter):
+        angle = acos((x - 1 - parameter) / (2 * sqrt(parameter))).evalf(2 * DIGITS)
+        density = 2 * sin(angle) ** 2 / (pi.evalf(2 * DIGITS) * x)
+        body = integral.function.xreplace({variable: angle})
+        terms.append(w / density * body.xreplace({f: f.evalf(DIGITS) for f in body.atoms(pi)}))
+    return Add(*terms)
+
+
+def summed_over(expr: Expr, nodes: int, measures: Sequence[SpectralMeasure]) -> Expr:
+    """Return an expression with sums over nodes in place of all its integrals."""
+    found = expr.atoms(Integral)
+    return expr.xreplace({i: summed(i, nodes, measures) for i in found}) if found else expr
 
 
 def atoms(points: Sequence[object], weights: Sequence[object] | None = None) -> Atoms:

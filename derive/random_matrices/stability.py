@@ -25,7 +25,7 @@ of the radius is one of Collatz and Wielandt: Y > 0 and Y - T(Y) > 0, checked by
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from flint import acb, acb_mat, arb, fmpq
 from sympy import Expr, Integer, Symbol
@@ -37,7 +37,7 @@ from derive.pencil import Entry
 from derive.random_matrices.averaged_pencil import TAU, AveragedPencil
 from derive.random_matrices.covariance_map import Index
 from derive.random_matrices.matrix_letters import Gaussian, Wigner
-from derive.random_matrices.spectral_measure import Atoms
+from derive.random_matrices.spectral_measure import Atoms, SpectralMeasure, summed_over
 
 _LARGEST = 400
 _TERMS = 4000
@@ -81,6 +81,7 @@ class Stability:
         spectra: for each class, its spectral variables and atoms with weights.
         lines: definitions that the cells rest on.
         obstacle: why the test does not apply; empty if it does.
+        measures: place of a class and its spectral measure.
     """
 
     classes: tuple[tuple[int, ...], ...]
@@ -89,6 +90,7 @@ class Stability:
     spectra: tuple[Spectrum, ...]
     lines: tuple[Line, ...] = ()
     obstacle: str = ""
+    measures: tuple[tuple[int, SpectralMeasure], ...] = ()
 
     def replaced(self, new: Mapping[Symbol, Expr]) -> "Stability":
         """Return the test with symbols replaced by expressions."""
@@ -106,8 +108,19 @@ class Stability:
             cells={k: swap(e) for k, e in self.cells.items()},
             flows=tuple(replace(f, coefficient=swap(f.coefficient)) for f in self.flows),
             spectra=spectra,
+            measures=tuple((i, cast(Any, m).xreplace(known)) for i, m in self.measures),
             lines=tuple((s, swap(e)) for s, e in self.lines),
         )
+
+    def discretised(self, nodes: int) -> "Stability":
+        """Return the test with sums over nodes in place of integrals over spectra."""
+        spectra, obstacle = list(self.spectra), self.obstacle
+        for place, measure in self.measures:
+            spectra[place] = spectra[place][0], measure.rule(nodes)
+            obstacle = "" if "continuous" in obstacle else obstacle
+        own = [m for _, m in self.measures]
+        lines = tuple((s, summed_over(e, nodes, own)) for s, e in self.lines)
+        return replace(self, spectra=tuple(spectra), obstacle=obstacle, lines=lines)
 
     def test(self, values: Mapping[Symbol, Any]) -> Branch:
         """Test a root.
@@ -155,17 +168,18 @@ def stability(
     if model.free:
         obstacle = "two deterministic groups in generic position are outside the theorem used"
     spectra: list[Spectrum] = []
+    measures: list[tuple[int, SpectralMeasure]] = []
     for dim in places:
         bases = model.bases.get(dim, [])
-        if bases and not isinstance(bases[0][2], Atoms):
+        if not bases:
+            spectra.append(((), (((), Integer(1)),)))
+            continue
+        measure = bases[0][2]
+        if not isinstance(measure, Atoms):
             obstacle = obstacle or "a continuous spectral measure is averaged by no finite sum"
-            spectra.append(((), (((), Integer(1)),)))
-        elif bases:
-            measure = bases[0][2]
-            points = tuple(zip(measure.points, measure.weights, strict=True))
-            spectra.append((tuple(model.variables(bases[0])), points))
-        else:
-            spectra.append(((), (((), Integer(1)),)))
+        points = measure.rule(1) if isinstance(measure, Atoms) else ()
+        measures.append((len(spectra), measure))
+        spectra.append((tuple(model.variables(bases[0])), points))
     cells: dict[Index, Expr] = {}
     end = {TAU: Integer(1)}
     for place, term in model.fixed_terms():
@@ -175,7 +189,8 @@ def stability(
         cells[p.row, p.col] = cells.get((p.row, p.col), Integer(0)) - p.coefficient * trace
     flows = tuple(_flows(model.pencil.entries))
     ended = tuple((s, e.xreplace(end)) for s, e in lines)
-    return Stability(tuple(places.values()), cells, flows, tuple(spectra), ended, obstacle)
+    classes = tuple(places.values())
+    return Stability(classes, cells, flows, tuple(spectra), ended, obstacle, tuple(measures))
 
 
 def _flows(entries: Sequence[Entry]) -> list[Flow]:

@@ -2,8 +2,8 @@ r"""Exact arithmetic with algebraic numbers, one adjoined after the other, split
 
 Stage: under Puiseux expansions. A tower holds numbers a_1, a_2, ... with a_k a root of a squarefree
 monic polynomial over the numbers before it; digits say which root. A residue may be zero although
-it is not zero as a polynomial; then its greatest common divisor with the modulus splits the modulus,
-and the digits choose the part that holds the root. So every zero is proved by exact algebra, and no
+it is not zero as a polynomial; then its greatest common divisor with the modulus splits it, and the
+digits choose the part that holds the root. So every zero is proved by exact algebra, and no
 polynomial is ever factored.
 
 An element of height k is a list of elements of height k - 1 (coefficients of powers of a_k, lowest

@@ -164,6 +164,6 @@ def test_bad_input_is_refused_with_a_remedy(evaluate, marchenko_pastur):
     with pytest.raises(NotSupportedError, match="coupled"):
         compile(marchenko_pastur, method="lanes")
     with pytest.raises(NotSupportedError, match="continuous spectral measure"):
-        integral.program()
+        coupled_program(integral)
     with pytest.raises(NotSupportedError, match="imaginary unit"):
         imaginary.program()
