@@ -3,7 +3,7 @@
 Stage: under the Dyson equations. Entries and determinant are named first, so that nothing expands.
 """
 
-from sympy import Matrix
+from sympy import Expr, Matrix
 
 from derive.block import Line, fresh
 from derive.symbols import Quantity
