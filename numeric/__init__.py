@@ -8,7 +8,11 @@ from numeric.compare import compare as compare
 from numeric.compiled import compile as compile
 from numeric.enclosures import enclosures as enclosures
 from numeric.experiments.deep_features import simulate as simulate
+from numeric.experiments.embedding import embedding_family as embedding_family
+from numeric.experiments.local_recovery import exponent_law as exponent_law
+from numeric.experiments.local_recovery import hessian_rank as hessian_rank
 from numeric.experiments.matrices import sample as sample
+from numeric.experiments.small_start import small_start as small_start
 from numeric.kernels import compile_kernel as compile_kernel
 from numeric.population import Population as Population
 from numeric.population import population as population
@@ -19,6 +23,7 @@ from numeric.report import report as report
 from numeric.selftest import self_test as self_test
 from numeric.solution import Solution as Solution
 from numeric.solution import Status as Status
+from numeric.tangent import compile_tangent as compile_tangent
 
 __all__ = [
     "Population",
@@ -28,7 +33,11 @@ __all__ = [
     "compare",
     "compile",
     "compile_kernel",
+    "compile_tangent",
+    "embedding_family",
     "enclosures",
+    "exponent_law",
+    "hessian_rank",
     "network",
     "population",
     "predict_learning_curve",
@@ -37,4 +46,5 @@ __all__ = [
     "sample",
     "self_test",
     "simulate",
+    "small_start",
 ]

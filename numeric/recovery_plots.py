@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from derive.errors import ShapeError
 
 Array = NDArray[np.float64]
+_SMALLEST = 1e-8  # smaller errors are drawn as this
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
@@ -40,7 +41,7 @@ def stratification_map(
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.add_subplot()
     columns, rows = np.arange(len(n) + 1) - 0.5, np.arange(len(sizes) + 1) - 0.5
-    image = axes.pcolormesh(columns, rows, np.log10(np.maximum(errors, 1e-16)), cmap="viridis")
+    image = axes.pcolormesh(columns, rows, np.log10(np.maximum(errors, _SMALLEST)), cmap="viridis")
     for row, size in enumerate(sizes.values()):
         place = float(np.interp(size, n, np.arange(len(n)))) - 0.5
         axes.plot([place, place], [row - 0.5, row + 0.5], color="white", linewidth=2.5)
@@ -120,5 +121,5 @@ def recovery_curves(
     axes.axvline(size, color="0.5", linestyle=":", label=f"$O = {size}$")
     axes.set_xlabel("$n$")
     axes.set_ylabel("fraction recovered")
-    axes.legend(frameon=False, fontsize="small")
+    axes.legend(frameon=False, fontsize="small", loc="upper left")
     return figure

@@ -32,6 +32,7 @@ from derive.recovery.networks import (
     TwoLayer,
     check_narrow,
 )
+from derive.recovery.placements import Kernels, placement_count
 
 EXACT, UPPER = "exact", "upper bound"
 _INDEPENDENT = frozenset({"tanh", "sigmoid", "logistic", "softplus", "silu", "swish", "erf"})
@@ -70,7 +71,7 @@ class SampleSize:
 
 
 def optimistic_sample_size(
-    family: Any, target: int | Sequence[int], *, constant: bool = False
+    family: Any, target: int | Sequence[int] | Kernels, *, constant: bool = False
 ) -> SampleSize:
     """Return the optimistic sample size of a generic function of intrinsic size ``target``.
 
@@ -78,7 +79,8 @@ def optimistic_sample_size(
         family: a declared family: TwoLayer, FullyConnected, Convolutional, MatrixFactorization,
             DeepLinear, Diagonal or Monomial.
         target: number of neurons or kernels, rank of a matrix, number of entries that do not
-            vanish; for FullyConnected the widths of the narrow network.
+            vanish; for FullyConnected the widths of the narrow network; for Convolutional also
+            ``Kernels`` with given weights.
         constant: for a two-layer network with hidden biases and no output bias, whether the target
             holds a constant beside its k neurons.
 
@@ -103,14 +105,14 @@ def optimistic_sample_size(
     return _size(family, target)
 
 
-def _whole(target: int | Sequence[int]) -> int:
+def _whole(target: int | Sequence[int] | Kernels) -> int:
     if not isinstance(target, int):
         raise RangeError(f"target {target}", "not one number", "give a whole number")
     return target
 
 
 @singledispatch
-def _size(family: Any, target: int | Sequence[int]) -> SampleSize:
+def _size(family: Any, target: int | Sequence[int] | Kernels) -> SampleSize:
     raise NotSupportedError(
         f"the optimistic sample size of {type(family).__name__}",
         "no closed form is known",
@@ -185,7 +187,9 @@ def _fully_connected(family: FullyConnected, target: int | Sequence[int]) -> Sam
 
 
 @_size.register
-def _convolutional(family: Convolutional, target: int | Sequence[int]) -> SampleSize:
+def _convolutional(family: Convolutional, target: int | Sequence[int] | Kernels) -> SampleSize:
+    if isinstance(target, Kernels):
+        return _given_kernels(family, target)
     kernels = _whole(target)
     _fits(kernels, family.kernels, "kernels")
     b = int(family.bias)
@@ -205,6 +209,11 @@ def _convolutional(family: Convolutional, target: int | Sequence[int]) -> Sample
     found = _made(formulas[family.sharing], values, status, rule)
     source = LLR_2024 if not b and family.sharing != "pooled" else THIS
     return SampleSize(**found, source=source, parameters=family.parameters)
+
+
+def _given_kernels(family: Convolutional, target: Kernels) -> SampleSize:
+    rule = "R6: distinct placements, up to sign, times the parameters of a neuron"
+    return SampleSize(placement_count(family, target), EXACT, None, rule, THIS, family.parameters)
 
 
 @_size.register

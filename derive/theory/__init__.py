@@ -9,6 +9,7 @@ from derive.recovery.networks import Convolutional as Convolutional
 from derive.recovery.networks import FullyConnected as FullyConnected
 from derive.recovery.networks import Monomial as Monomial
 from derive.recovery.networks import TwoLayer as TwoLayer
+from derive.recovery.placements import Kernels as Kernels
 from derive.recovery.sizes import optimistic_sample_size as optimistic_sample_size
 from derive.recovery.strata import fibre_strata as fibre_strata
 from derive.recovery.strata import rank_table as rank_table
@@ -20,6 +21,7 @@ __all__ = [
     "DeepLinear",
     "Diagonal",
     "FullyConnected",
+    "Kernels",
     "MatrixFactorization",
     "Monomial",
     "TwoLayer",

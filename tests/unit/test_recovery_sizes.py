@@ -1,11 +1,12 @@
 """Closed forms of optimistic sample sizes, their status, strata, and bad input."""
 
 import pytest
-from sympy import binomial
+from sympy import Rational, binomial, sympify, tanh
 
 from derive.errors import NotSupportedError, RangeError, ShapeError, UnknownNameError
 from derive.recovery.linear import DeepLinear, Diagonal, MatrixFactorization
 from derive.recovery.networks import Convolutional, FullyConnected, Monomial, TwoLayer
+from derive.recovery.placements import Kernels, placement_point
 from derive.recovery.sizes import (
     deep_convolutional_bound,
     optimistic_sample_size,
@@ -116,6 +117,37 @@ def test_factors_of_every_rank_are_certified():
         assert (found.rank, found.exact) == (expected, True)
 
 
+@pytest.mark.parametrize("sharing", ["local", "full"])
+@pytest.mark.parametrize(
+    ("weights", "outputs", "neurons"),
+    [
+        (((1, 2, 3),), ((1, 1, 1),), 3),
+        (((1, 2, 3),), ((1, 0, 1),), 2),
+        (((1, 0, 0), (0, 0, 1)), ((1, 1, 1), (1, 1, 1)), 5),
+        (((1, 0, 0), (0, 0, -1)), ((1, 1, 1), (1, 1, 1)), 4),  # one pair cancels
+        (((0, 2, 0), (2, 0, 0)), ((1, 2, 3), (1, 1, 1)), 4),
+        (((1, 2, 3), (-1, -2, -3)), ((1, 1, 1), (3, 1, 2)), 2),
+        (((0, 0, 0),), ((1, 1, 1),), 0),
+    ],
+)
+def test_given_kernels_count_by_distinct_placements(sharing, weights, outputs, neurons):
+    layer = Convolutional((5,), (3,), 2, sharing)
+    kernels = Kernels(weights, outputs)
+    size = optimistic_sample_size(layer, kernels)
+    assert size.value == neurons * (4 if sharing == "local" else 6)
+    family, point = layer.family(), placement_point(layer, kernels)
+    found = family.rank(point)
+    assert (found.rank, found.exact) == (size.value, True)
+    x = [Rational(3, 2), -1, 2, Rational(1, 3), 5]
+    direct = sum(
+        a * tanh(sum(w * x[i] for w, i in zip(taps, window, strict=True)))
+        for taps, out in zip(weights, outputs, strict=True)
+        for a, window in zip(out, layer.windows(), strict=True)
+    )
+    value = family.expr.xreplace(point | dict(zip(family.inputs, map(sympify, x), strict=True)))
+    assert abs(sympify(value - direct).evalf(30)) < 1e-25
+
+
 def test_rank_tables_rise():
     assert [int(s) for s in rank_table(TwoLayer(4, 3), 3).values()] == [0, 5, 10, 15]
 
@@ -127,6 +159,20 @@ def test_rank_tables_rise():
         (lambda: optimistic_sample_size(TwoLayer(3, 4), (1, 2)), RangeError, "not one number"),
         (lambda: optimistic_sample_size("tanh", 2), NotSupportedError, "no closed form"),
         (lambda: TwoLayer(0, 4), RangeError, "d = 0"),
+        (
+            lambda: optimistic_sample_size(
+                Convolutional((3,), (2,), 1), Kernels(((1, 2),), ((1, 1),))
+            ),
+            NotSupportedError,
+            "shared weights",
+        ),
+        (
+            lambda: optimistic_sample_size(
+                Convolutional((3,), (2,), 1, "full"), Kernels(((1,),), ((1, 1),))
+            ),
+            ShapeError,
+            "2 taps and 2 positions",
+        ),
         (lambda: TwoLayer(3, 2.5), RangeError, "width = 2.5"),
         (lambda: Convolutional((3,), (4,), 1), ShapeError, "larger"),
         (lambda: Convolutional((3, 3), (2,), 1), ShapeError, "as many axes"),
