@@ -107,7 +107,7 @@ class ConvexReadout:
     Example:
         >>> model = ConvexReadout(Loss("huber"), Linear(noise=1))
         >>> model.averages()["I1"]
-        erf(sqrt(2)*V/(2*sqrt(tau2)) + sqrt(2)/(2*sqrt(tau2)))*V/(V + 1)
+        V*erf(sqrt(2)*(V + 1)/(2*sqrt(tau2)))/(V + 1)
         >>> ConvexReadout(Loss("logistic"), Linear())
         Traceback (most recent call last):
         ...

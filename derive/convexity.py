@@ -11,7 +11,7 @@ refuses the function; otherwise the answer says that convexity was sampled and n
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from sympy import (
     Add,
@@ -48,6 +48,7 @@ _OFFSETS = tuple(Rational(k, 16) for k in range(1, 16, 2)) + tuple(
     s * Rational(2) ** k for k in range(-4, 7) for s in (Rational(1), Rational(5, 4))
 )
 _DIGITS = 30
+_GLANCES = 9
 
 
 @dataclass(frozen=True)
@@ -111,12 +112,25 @@ def convexity(h: Expr, x: Symbol, name: str) -> Convexity:
         _check_joint(before, after, x, left.high, name)
     reasons, proved = [], True
     for part, formula in pieces:
+        _check_finite(formula, x, part, name)
         curvature = diff(formula, x, 2)
         rule = nonnegative(curvature, x, part)
         if not rule:
             proved, rule = False, _sampled(formula, curvature, x, part, name)
         reasons.append(rule)
     return Convexity(proved, "; ".join(dict.fromkeys(reasons)))
+
+
+def _check_finite(formula: Expr, x: Symbol, part: Part, name: str) -> None:
+    """Require a real, finite value at a few points of a piece."""
+    for point in islice(sample_points(part), _GLANCES):
+        value = formula.subs(x, point)
+        if not (value.is_finite and value.is_real):
+            value = value.evalf(_DIGITS)
+        if not (value.is_real and value.is_finite):
+            raise RangeError(
+                f"loss {name}", f"it is {value} at {x} = {point}", "give a finite real loss"
+            )
 
 
 def _check_joint(before: Expr, after: Expr, x: Symbol, at: Expr, name: str) -> None:

@@ -97,7 +97,7 @@ class Loss:
         >>> Loss("cos(z) + y*z")
         Traceback (most recent call last):
         ...
-        derive.errors.NotConvexError: cos(z) + y*z at y = -2: not convex: the second derivative is ...
+        derive.errors.NotConvexError: cos(z) + y*z at y = -2: not convex: the second ...
     """
 
     expr: Expr
@@ -138,9 +138,9 @@ class Loss:
         """The shape: "residual" if it is h(y - z), "margin" if l(-1, -z) = l(1, z), else "free"."""
         return _form(self.expr)
 
-    def at(self, label: Expr) -> Expr:
+    def at(self, label: Expr | int) -> Expr:
         """Return the loss at one label, a function of z alone."""
-        return self.expr.subs(y, label)
+        return self.expr.subs(y, sympify(label))
 
     def accepts(self, label: float) -> bool:
         """Return whether a label lies in the range of the loss."""
@@ -179,7 +179,7 @@ class Loss:
             >>> Loss("lad").proximal(0).expr()
             Piecewise((V + omega, V < -omega), (0, V > omega), (-V + omega, True))
         """
-        return _proximal(self.at(Integer(label) if isinstance(label, int) else label))
+        return _proximal(self.at(label))
 
     def latex(self) -> str:
         r"""Return ``\ell(y, z) = ...``."""

@@ -35,11 +35,12 @@ from numeric.loss_code import loss_source, most_cuts
 
 Array = NDArray[np.float64]
 ROWS = (
-    ("I1", "I2", "I3")
-    + ("I1_V", "I1_m", "I1_q", "I2_V", "I2_m", "I2_q", "I3_V", "I3_m", "I3_q")
-    + ("loss_train", "loss_test", "misfit_train", "nodes")
+    *("I1", "I2", "I3"),
+    *("I1_V", "I1_m", "I1_q", "I2_V", "I2_m", "I2_q", "I3_V", "I3_m", "I3_q"),
+    *("loss_train", "loss_test", "misfit_train", "nodes", "loss_edge"),
 )
-"""Rows of a channel's output; misfit_train is the share of wrong labels, or the squared residual."""
+"""Rows of a channel's output; misfit_train is the share of wrong labels, or the squared residual.
+The test loss beyond the reach of the rule is estimated by ``loss_edge``."""
 
 _HEADER = '''"""Generated from a loss; do not edit.
 
@@ -58,17 +59,18 @@ ONES = np.eye(16)
 TAIL_14 = 14.5 * WEIGHTS * legendre.legval(NODES, ONES[14])
 TAIL_15 = 15.5 * WEIGHTS * legendre.legval(NODES, ONES[15])
 REACH = 9.0
-SUMS = 13
+SUMS = 14
 MOST = {most}
 SYMMETRIC = {symmetric}
 '''
 
 _BODY = '''
 @njit(**SCALAR)
-def panel(law, low, high, tol, guess, total):
+def panel(law, low, high, tol, guess, part, total):
     """Add one panel to the totals; return 0, or 1 if it must be halved, and the last z."""
     label, V, q, a, flips = law
-    part = np.zeros(SUMS)
+    for k in range(SUMS):
+        part[k] = 0.0
     half, middle = 0.5 * (high - low), 0.5 * (high + low)
     scale = 1.0 / math.sqrt(2.0 * math.pi * q)
     t14 = t15 = s14 = s15 = largest_t = largest_s = 0.0
@@ -110,7 +112,8 @@ def panel(law, low, high, tol, guess, total):
     rough = rough or max(abs(s14), abs(s15)) > tol * max(largest_s, floor * min(V * V, 1.0))
     if rough and half > 1e-13 * math.sqrt(q):
         return 1, guess
-    total += part
+    for k in range(SUMS):
+        total[k] += part[k]
     return 0, z
 
 
@@ -120,18 +123,24 @@ def places(law, width, out):
     label, V, q, a, flips = law
     end = REACH * math.sqrt(q)
     count = cuts(label, V, out)
-    kept = 1
-    inner = out[:count].copy()
-    out[0] = 0.0
+    kept = 0
     for i in range(count):
-        if -end < inner[i] < end:
-            out[kept] = inner[i]
+        if -end < out[i] < end:
+            out[kept] = out[i]
             kept += 1
+    out[kept] = 0.0
+    kept += 1
     steps = int(math.ceil(2.0 * REACH / width))
     for i in range(steps + 1):
         out[kept] = end * (2.0 * i / steps - 1.0)
         kept += 1
-    out[:kept] = np.sort(out[:kept])
+    for i in range(1, kept):
+        place = out[i]
+        j = i - 1
+        while j >= 0 and out[j] > place:
+            out[j + 1] = out[j]
+            j -= 1
+        out[j + 1] = place
     return kept
 
 
@@ -140,10 +149,14 @@ def average(law, width, tol, total):
     """Fill the sums of one law; return the number of panels, the rejected ones included."""
     ends = np.empty(MOST + int(2.0 * REACH / width) + 8)
     count = places(law, width, ends)
-    lows, highs = np.empty(64), np.empty(64)
-    total[:] = 0.0
+    lows, highs, part = np.empty(64), np.empty(64), np.empty(SUMS)
+    for k in range(SUMS):
+        total[k] = 0.0
     panels = 0
     z = ends[0]
+    for x in (ends[0], ends[count - 1]):
+        density = math.exp(-0.5 * REACH * REACH) / math.sqrt(2.0 * math.pi)
+        total[13] += density * abs(height(law[0], x))
     for i in range(count - 1):
         if not ends[i + 1] > ends[i]:
             continue
@@ -153,15 +166,16 @@ def average(law, width, tol, total):
             depth -= 1
             low, high = lows[depth], highs[depth]
             panels += 1
-            split, z = panel(law, low, high, tol if panels < 20000 else math.inf, z, total)
+            split, z = panel(law, low, high, tol if panels < 20000 else math.inf, z, part, total)
             if split == 1:
                 middle = 0.5 * (low + high)
                 lows[depth], highs[depth] = middle, high
                 lows[depth + 1], highs[depth + 1] = low, middle
                 depth += 2
     return panels
+'''
 
-
+_RESIDUALS = '''
 @njit(**SCALAR)
 def residual_labels(V, q, width, tol, out):
     """Averages of a residual loss over the residual omega - y of variance q."""
@@ -173,14 +187,23 @@ def residual_labels(V, q, width, tol, out):
     out[6], out[7], out[8] = slopes[2], -2.0 * slopes[3], slopes[3]
     out[9], out[10], out[11] = out[3], out[4], out[5]
     out[12], out[13], out[14] = total[10], total[11], total[12]
-    out[15] = 16 * panels
+    out[15], out[16] = 16 * panels, total[13]
 
 
+@njit(**SCALAR)
+def channel(points, width, tol, out):
+    """Averages at many points, in the residual's variance alone."""
+    for i in range(points.shape[0]):
+        residual_labels(points[i, 0], points[i, 3], width, tol, out[i])
+'''
+
+_SIGNS = '''
 @njit(**SCALAR)
 def sign_labels(V, m, q, law_0, width, tol, out):
     """Averages over labels sign(nu), flipped with probability ``flips``; nu of variance rho."""
     s2, rho, flips = law_0
-    out[:] = 0.0
+    for k in range(out.size):
+        out[k] = 0.0
     a = m / math.sqrt(q * s2 * rho)
     c = (1.0 - 2.0 * flips) / math.sqrt(2.0 * math.pi * rho)
     total = np.empty(SUMS)
@@ -197,6 +220,7 @@ def sign_labels(V, m, q, law_0, width, tol, out):
         out[12] += times * total[10]
         out[13] += times * total[11]
         out[14] += times * total[12]
+        out[16] += times * total[13]
         if c != 0.0:  # half of the law at label +1, whose likelihood is 1/2 where flips = 1/2
             out[15] += 16 * average((label, V, s2, 0.0, 0.5), width, tol, total)
             edge = 2.0 * times * label * c
@@ -213,16 +237,14 @@ def sign_labels(V, m, q, law_0, width, tol, out):
 
 
 @njit(**SCALAR)
-def channel(points, binary, width, tol, out):
-    """Averages at many points: columns V, m, q, s^2 (or the residual's variance), rho, flips."""
+def channel(points, width, tol, out):
+    """Averages at many points: columns V, m, q, s^2, rho, flips."""
     for i in range(points.shape[0]):
         V, m, q, s2, rho, flips = points[i]
-        if binary:
-            sign_labels(V, m, q, (s2, rho, flips), width, tol, out[i])
-        else:
-            residual_labels(V, s2, width, tol, out[i])
+        sign_labels(V, m, q, (s2, rho, flips), width, tol, out[i])
+'''
 
-
+_MANY = '''
 @njit(**SCALAR)
 def prox_many(label, omega, V, out):
     """Proximal map at many arguments: z - omega, 1 - prox', prox."""
@@ -263,16 +285,17 @@ class Channel:
         """
         out = np.zeros((len(points), len(ROWS)))
         given = np.ascontiguousarray(points, dtype=np.float64)
-        self.module.channel(given, self.binary, width, tol, out)
+        self.module.channel(given, width, tol, out)
         return out
 
 
 @lru_cache(maxsize=64)
 def compile_channel(loss: Loss, binary: bool) -> Channel:
     """Compile the averages of a loss over sign labels, or over labels with normal residuals."""
-    labels = (1, -1) if binary else (0,)
     symmetric = loss.form == "margin"
+    labels = ((1,) if symmetric else (1, -1)) if binary else (0,)
     what = f"Loss {loss.name}: {loss.expr}".replace("\\", "/")
     header = _HEADER.format(what=what, most=most_cuts(loss, labels), symmetric=symmetric)
-    source = "\n".join([header, loss_source(loss, labels), _BODY])
+    rest = _SIGNS if binary else _RESIDUALS
+    source = "\n".join([header, loss_source(loss, labels), _BODY + rest + _MANY])
     return Channel(binary, source, load(source))

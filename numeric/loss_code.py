@@ -15,7 +15,21 @@ lies within |F| of any point, and a step that leaves the bracket is replaced by 
 
 from typing import Any
 
-from sympy import Expr, LambertW, Symbol, cse, diff, factor, numbered_symbols, oo, together
+from sympy import (
+    Expr,
+    LambertW,
+    Symbol,
+    cancel,
+    cosh,
+    cse,
+    diff,
+    factor,
+    numbered_symbols,
+    oo,
+    sinh,
+    tanh,
+    together,
+)
 
 from derive.codegen import ScalarPrinter
 from derive.convexity import smooth_pieces
@@ -119,11 +133,20 @@ def _printer() -> ScalarPrinter:
 
 
 def _slopes_source(section: Section, word: str, number: int) -> str:
-    first, second = diff(section.height, z), diff(section.height, z, 2)
+    first, second = _with_tanh(diff(section.height, z)), diff(section.height, z, 2)
     tidy = factor(together(second))
     second = tidy if size(tidy) < size(second) else second
     head = f"\n@njit(**SCALAR)\ndef slopes_{word}_{number}(z):"
     return "\n".join([head, *_sided_lines(two_sided((first, second), z))])
+
+
+def _with_tanh(slope: Expr) -> Expr:
+    """Write sinh/cosh as tanh, which keeps its digits near zero; other functions stay."""
+    table = {term: tanh(*term.args) * cosh(*term.args) for term in slope.atoms(sinh)}
+    if not table:
+        return slope
+    written = cancel(together(slope.xreplace(table)))
+    return slope if written.has(cosh, sinh) else written
 
 
 def _height_source(proximal: Proximal, word: str) -> str:
@@ -132,7 +155,7 @@ def _height_source(proximal: Proximal, word: str) -> str:
     pieces = [s for s in proximal.sections if s.kink is None]
     for section, end in zip(pieces, _ends(proximal), strict=True):
         if end != oo:
-            lines.append(f"    if z < {_printer().doprint(end)}:")
+            lines.append(f"    if z < {_printer().text(end)}:")
         body = _sided_lines(two_sided((section.height,), z))
         lines += ["    " + line if end != oo else line for line in body]
     return "\n".join(lines)
@@ -141,7 +164,7 @@ def _height_source(proximal: Proximal, word: str) -> str:
 def _sided_lines(sides: TwoSided) -> list[str]:
     if sides.rate == 0:
         return _lines(sides.right, "    ")
-    rate = _printer().doprint(sides.rate)
+    rate = _printer().text(sides.rate)
     lines = ["    if z > 0.0:", f"        s = math.exp(-{rate} * z)"]
     lines += [*_lines(sides.right, "        "), f"    s = math.exp({rate} * z)"]
     return lines + _lines(sides.left, "    ")
@@ -153,8 +176,8 @@ def _lines(exprs: tuple[Expr, ...], indent: str) -> list[str]:
     printer = ScalarPrinter(
         {z: "z", V: "V", omega: "omega", SMALL: "s"} | {s: s.name for s, _ in shared}
     )
-    lines = [f"{indent}{s.name} = {printer.doprint(e)}" for s, e in shared]
-    return [*lines, f"{indent}return {', '.join(printer.doprint(e) for e in results)}"]
+    lines = [f"{indent}{s.name} = {printer.text(e)}" for s, e in shared]
+    return [*lines, f"{indent}return {', '.join(printer.text(e) for e in results)}"]
 
 
 def _root_source(section: Section, word: str, number: int) -> str:
@@ -184,7 +207,7 @@ def _cuts_source(proximal: Proximal, word: str) -> str:
     printer = _printer()
     lines = [f"\n@njit(**SCALAR)\ndef cuts_{word}(V, out):"]
     unique = list(dict.fromkeys(places))
-    lines += [f"    out[{i}] = {printer.doprint(p)}" for i, p in enumerate(unique)]
+    lines += [f"    out[{i}] = {printer.text(p)}" for i, p in enumerate(unique)]
     return "\n".join([*lines, f"    return {len(unique)}"])
 
 
@@ -221,7 +244,7 @@ def _dedent(text: str, spaces: int) -> str:
 def _text(place: Symbol | Expr) -> str:
     if place in (oo, -oo):
         return "math.inf" if place == oo else "-math.inf"
-    return str(_printer().doprint(place))
+    return str(_printer().text(place))
 
 
 def most_cuts(loss: Loss, labels: tuple[int, ...]) -> int:

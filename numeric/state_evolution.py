@@ -143,7 +143,7 @@ def state_evolution(
         >>> print(f"{float(curve.E_test):.13f} {float(curve.loss_train):.13f}")
         0.1762585747153 0.1277873308821
         >>> float(curve.calibration(0.9).round(6))
-        -0.037823
+        -0.006707
     """
     problem, shape = _problem(model, spectrum, ratio, lam)
     state, status, steps = solve(problem)
@@ -197,10 +197,11 @@ def _problem(
             f"rho = {spectrum.rho} with noise = {noise}", "labels do not vary", "give a target"
         )
     count = arrays[0].size
-    columns = [np.ascontiguousarray(a.reshape(-1), dtype=float) for a in arrays]
+    r, ridge = (np.ascontiguousarray(a.reshape(-1), dtype=float) for a in arrays)
     channel = compile_channel(model.loss, model.teacher.signs)
-    extra = (np.full(count, noise), np.full(count, flips), _mean_eigenvalue(spectrum))
-    return Problem(channel, spectrum, *columns, *extra), arrays[0].shape
+    teacher = np.full(count, noise), np.full(count, flips)
+    scale = _mean_eigenvalue(spectrum)
+    return Problem(channel, spectrum, r, ridge, *teacher, scale), arrays[0].shape
 
 
 def _teacher(model: ConvexReadout) -> tuple[float, float]:
@@ -229,6 +230,7 @@ def _refine(
     fine = evaluate(problem, good, state.u[good], problem.lam[good], FINE)
     spread[good] = np.abs(fine.F - state.F[good])
     moved = fine.u - solved(fine.J, fine.F)
+    moved[:, 0] = np.maximum(moved[:, 0], 0.1 * fine.u[:, 0])
     found, _, taken = newton(problem, good, moved, problem.lam[good], tol=_ROUNDING, mesh=FINE)
     steps[good] += taken + 1
     mask = status == Status.CONVERGED
@@ -286,7 +288,10 @@ def _errors(
         step = _NUDGE * np.maximum(np.abs(u[:, k]), 1e-3 if k == 0 else 1.0)
         u[:, k] += step
         moved = _values(problem, evaluate(problem, rows, u, problem.lam, COARSE))
-        for name, value in moved.items():
-            slope = np.abs(value - values[name]) / step
-            errors[name] = errors[name] + slope * shift[:, k]
+        with np.errstate(all="ignore"):
+            for name, value in moved.items():
+                slope = np.abs(value - values[name]) / step
+                errors[name] = errors[name] + slope * shift[:, k]
+    edge = ROWS.index("loss_edge")
+    errors["loss_test"] = errors["loss_test"] + state.averages[:, edge]
     return errors

@@ -94,9 +94,7 @@ class State:
             getattr(self, name)[where] = getattr(other, name)
 
 
-def evaluate(
-    problem: Problem, rows: NDArray[np.intp], u: Array, lam: Array, mesh: Mesh
-) -> State:
+def evaluate(problem: Problem, rows: NDArray[np.intp], u: Array, lam: Array, mesh: Mesh) -> State:
     """Return the residual of the equations and its Jacobian at some points.
 
     Args:
@@ -197,9 +195,7 @@ def solve(problem: Problem) -> tuple[State, NDArray[np.int8], NDArray[np.int32]]
     return state, status.astype(np.int8), steps
 
 
-def _take(
-    state: State, found: State, rows: NDArray[np.intp], ok: NDArray[np.bool_]
-) -> None:
+def _take(state: State, found: State, rows: NDArray[np.intp], ok: NDArray[np.bool_]) -> None:
     mask = np.zeros(len(state.u), dtype=bool)
     mask[rows[ok]] = True
     state.take(_rows(found, ok), mask)
@@ -291,10 +287,11 @@ def solved(J: Array, F: Array) -> Array:
 
     Accuracy: rounding times the condition number.
     """
-    usable = np.isfinite(J).all((1, 2)) & np.isfinite(F).all(1)
+    usable = np.asarray(np.isfinite(J).all((1, 2)) & np.isfinite(F).all(1))
     out = np.zeros_like(F)
     with np.errstate(all="ignore"):
-        safe = usable & (np.abs(np.linalg.det(np.where(usable[:, None, None], J, 0))) > 1e-300)
+        volume = np.abs(np.linalg.det(np.where(usable[:, None, None], J, 0)))
+    safe = usable & (volume > 1e-300)
     out[safe] = np.linalg.solve(J[safe], F[safe][:, :, None])[:, :, 0]
     return out
 
