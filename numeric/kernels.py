@@ -13,6 +13,7 @@ vector units.
 """
 
 import math
+import re
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -32,6 +33,7 @@ from derive.symbols import rho as correlation
 from derive.value import Value
 from numeric.cache import load
 from numeric.device_code import DeviceFunction, device_kernel
+from numeric.elementary import NAMES, elementary_source
 from numeric.graded import Graded, graded, panel_source, tables, tables_source
 from numeric.kernel_truth import Truth
 
@@ -359,12 +361,20 @@ def _loaded(
     data: list[str] | None = None,
 ) -> CompiledKernel:
     """Write and import the file: a scalar function, and a loop that holds the same lines."""
-    parts = [_HEADER.format(what=reason)]
+    fast = _in_lanes(body)
+    parts = [elementary_source()] if fast != body else []
+    parts.append(_HEADER.format(what=reason))
     parts += ["import numpy as np\n", *data] if data else []
-    parts.append("\n\n@njit(**SCALAR)\ndef scalar(rho):\n" + "\n".join(body))
+    parts.append("\n\n@njit(**SCALAR)\ndef scalar(rho):\n" + "\n".join(fast))
     lines = ["\n\n@njit(**SCALAR)\ndef grid(points, out):", "    for i in range(points.size):"]
     lines.append("        rho = points[i]")
-    lines += [f"    {line}" for line in body[:-1]]
-    lines.append("        out[i] = " + body[-1].removeprefix("    return "))
+    lines += [f"    {line}" for line in fast[:-1]]
+    lines.append("        out[i] = " + fast[-1].removeprefix("    return "))
     source = "\n".join([*parts, *lines]) + "\n"
     return CompiledKernel(error, basis, reason, source, load(source), lines=tuple(body))
+
+
+def _in_lanes(body: list[str]) -> list[str]:
+    """Call the elementary functions that fill vector units instead of the library's."""
+    names = "|".join(NAMES)
+    return [re.sub(rf"\bmath\.({names})\(", r"v\1(", line) for line in body]
