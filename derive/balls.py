@@ -169,19 +169,27 @@ def _arb(value: Fraction) -> arb:
 def _floor_log10(x: Fraction) -> int:
     """Return floor(log10 x) exactly, for x > 0."""
     guess = math.floor((x.numerator.bit_length() - x.denominator.bit_length()) / _LOG2_10)
-    while Fraction(10) ** guess > x:
+    while not _reaches(x, guess):
         guess -= 1
-    while Fraction(10) ** (guess + 1) <= x:
+    while _reaches(x, guess + 1):
         guess += 1
     return guess
+
+
+def _reaches(x: Fraction, power: int) -> bool:
+    """Return whether x >= 10**power, in integers: common divisors of long ones take minutes."""
+    if power < 0:
+        return x.numerator * 10**-power >= x.denominator
+    return x.numerator >= x.denominator * 10**power
 
 
 def _decimal(x: Fraction, n: int, up: bool = False) -> str:
     """Return x in n significant decimal digits, to nearest or away from zero."""
     sign, x = ("-" if x < 0 else ""), abs(x)
     exponent = _floor_log10(x)
-    scaled = x * Fraction(10) ** (n - 1 - exponent)
-    number = math.ceil(scaled) if up else round(scaled)
+    shift = n - 1 - exponent
+    top, bottom = x.numerator * 10 ** max(shift, 0), x.denominator * 10 ** max(-shift, 0)
+    number = -(-top // bottom) if up else (2 * top + bottom) // (2 * bottom)
     if number == 10**n:
         number, exponent = number // 10, exponent + 1
     digits = str(number)
@@ -196,15 +204,15 @@ def _decimal(x: Fraction, n: int, up: bool = False) -> str:
 def refine(compute: Callable[[Evaluation], acb], digits: int, asked: str) -> Ball:
     """Return a ball of relative radius below ``10**-digits`` by raising the working precision.
 
-    A value that stays inseparable from zero when its absolute radius is below ``10**(-4*digits)``
-    is returned as a ball around zero with that radius: then ``Ball.digits`` is 0.
+    A value that two precisions in a row cannot separate from zero when its absolute radius is below
+    ``10**(-4*digits)`` is returned as a ball around zero with that radius: ``Ball.digits`` is 0.
 
     Raises:
         NotConvergedError: if the radius does not shrink.
         RangeError: if the value is not a real number.
     """
     bits = math.ceil(digits * _LOG2_10) + 2
-    precision = bits + _GUARD_BITS
+    precision, beside_zero = bits + _GUARD_BITS, False
     limit = 16 * bits + 1024
     while precision <= limit:
         with working_precision(precision):
@@ -214,8 +222,10 @@ def refine(compute: Callable[[Evaluation], acb], digits: int, asked: str) -> Bal
             if value.is_finite():
                 if not value.imag.contains(0):
                     raise RangeError(asked, "the value is not real", "check roots and logarithms")
-                if _is_sharp(value.real, bits):
+                sharp = _is_sharp(value.real, bits)
+                if sharp and (beside_zero or not value.real.contains(0) or value.real.is_exact()):
                     return Ball.from_arb(value.real, reason)
+                beside_zero = sharp
         precision = precision * 2 if precision > 2 * bits else precision + bits
     found = f"radius still too large at {precision // 2} bits"
     raise NotConvergedError(

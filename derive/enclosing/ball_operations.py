@@ -6,6 +6,7 @@ Stage: the tables behind ``ball_program``. A rule takes the list of argument val
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flint import acb, arb
@@ -72,14 +73,19 @@ def _extremum(name: str) -> Chooser:
 
 
 def _add(node: Any) -> tuple[Rule, tuple[Basic, ...]]:
-    """Sums; ``1 + erf(u)`` is taken as one function, which keeps its digits in the tail."""
-    if len(node.args) == 2 and S.One in node.args:
-        other = node.args[1] if node.args[0] == S.One else node.args[0]
-        if isinstance(other, erf):
-            return (lambda v, analytic: (-v[0]).erfc()), other.args
-        if isinstance(-other, erf):
-            return (lambda v, analytic: v[0].erfc()), (-other).args
+    """Sums; ``c ± c erf(u)`` is taken as one function, which keeps its digits in the tail."""
+    constant = next((term for term in node.args if isinstance(term, Rational)), None)
+    for term in node.args if constant is not None else ():
+        weight, function = term.as_coeff_Mul()
+        if isinstance(function, erf) and abs(weight) == abs(constant):
+            side = -1 if weight == constant else 1
+            rest = [other for other in node.args if other not in (constant, term)]
+            return partial(_tail_and_rest, side), (constant, function.args[0], *rest)
     return _total, node.args
+
+
+def _tail_and_rest(side: int, v: list[Any], analytic: bool) -> acb:
+    return _total([v[0] * (side * v[1]).erfc(), *v[2:]], analytic)
 
 
 def _total(v: list[Any], analytic: bool) -> acb:

@@ -287,3 +287,17 @@ def test_the_image_of_a_ball_holds_the_images_of_its_points(expr, centre, radius
         image = f(ball, False)
         inside = enclose(expr.subs(z, Rational(point.numerator, point.denominator)), 15)
         assert not image.is_finite() or image.real.overlaps(inside.arb())
+
+
+def test_a_difference_of_tails_far_out_keeps_its_digits():
+    far = Integer(500) / sqrt(2)
+    value = (Rational(1, 2) - erf(far) / 2) * 2 + exp(-125000) - exp(-125000)
+    with mpmath.workdps(60):
+        truth = mpmath.erfc(500 / mpmath.sqrt(2))
+        assert abs(enclose(value, 30).mpf(40) / truth - 1) < 1e-29
+
+
+def test_numbers_of_a_million_digits_print_at_once():
+    tiny = Ball(Fraction(0), Fraction(1, 2 ** (2**22)))
+    assert tiny.str(20) == "0 +/- 4.9e-1262612"
+    assert Ball(Fraction(3, 2 ** (2**22))).str(3) == "1.46e-1262611"
