@@ -224,6 +224,49 @@ class CovarianceRoute(_Route):
         risen = _line(self.lines, f"q_{name}", f"q_{{{name}}}", q + layer.b * ratio * s)
         return risen, _line(self.lines, f"w_{name}", f"w_{{{name}}}", risen / (x * ratio))
 
+    def beneath(self, layer: Layer | MixedLayer) -> Symbol:
+        """Return the ridge just below the weights of a layer, its row covariance written."""
+        below = self.chain.widths[-1]
+        rows = self.rows(layer, (self.df[-1] / below, self.empty))
+        return rows.ridge if rows else self.x[-1]
+
+    def unlearnt(self) -> Expr:
+        """Return the variance of the visible target that the ridge leaves on noiseless data."""
+        teacher, base = self.chain.teacher, self.chain.base
+        if teacher.level == 0 and base.powers:
+            return teacher.signal * base.lost(self.x[0])
+        seen = teacher.level
+        return teacher.signal * self.x[seen] * self.df[seen] / self.chain.widths[seen]
+
+    def outputs(self, ridge: Expr) -> dict[str, Expr]:
+        """Write m, E_test and E_train at a ridge, with positive terms only."""
+        chain, x, df, lines = self.chain, self.x, self.df, self.lines
+        gammas, teacher = chain.widths, chain.teacher
+        q, s, beyond = self.rates()
+        spare = _line(lines, "spare", r"(\alpha-\mathrm{df}_L)", ridge * gammas[-1] / x[-1])
+        gain = _line(lines, "gain", r"\frac{1}{1-\delta}", alpha * s[-1] / (s[-1] * spare + q[-1]))
+        bias: Expr = Integer(0)
+        if teacher.signal != 0:
+            seen = teacher.level
+            if seen == 0 and chain.base.powers:
+                left = chain.base.lost(x[0]) * beyond + chain.base.lost(x[0], order=2)
+                share = teacher.signal * left / s[-1]
+            else:
+                share = (df[seen] * beyond + q[seen]) / s[-1]
+                share = teacher.signal * x[seen] / gammas[seen] * share
+            bias = _line(lines, "bias", r"B", share)
+        e_test = gain * (noise + teacher.hidden + bias)
+        return {
+            "m": gammas[-1] / (alpha * x[-1]),
+            "E_test": e_test,
+            "E_train": (spare / alpha) ** 2 * e_test,
+        }
+
+    def any_start(self) -> Start:
+        """Return a start for limits: Newton's method brackets the root from anywhere."""
+        value = self.chain.base.mean
+        return Start((), value, "a scale of the root; doubled until it is above")
+
 
 def covariance_system(chain: Chain) -> System:
     """Return the covariance route of a chain as a System with unknowns x_0, ..., x_L.
@@ -236,7 +279,7 @@ def covariance_system(chain: Chain) -> System:
     spare = alpha - route.df[-1]
     below = "degrees of freedom stay below the sample size"
     route.take(Equation(lam, x * spare / last), Condition(spare, below, lam * x))
-    outputs = _covariance_outputs(route)
+    outputs = route.outputs(lam)
     log = chain.log
     for step in (
         Step("compose the covariance maps", "x_{l-1} -> x_l", SCHRODER_2024.at("eqs. (14)-(16)")),
@@ -260,31 +303,6 @@ def covariance_system(chain: Chain) -> System:
         uniqueness=_UNIQUE,
         log=log,
     )
-
-
-def _covariance_outputs(route: CovarianceRoute) -> dict[str, Expr]:
-    """Write m, E_test and E_train with positive terms only."""
-    chain, x, df, lines = route.chain, route.x, route.df, route.lines
-    gammas, teacher = chain.widths, chain.teacher
-    q, s, beyond = route.rates()
-    spare = _line(lines, "spare", r"(\alpha-\mathrm{df}_L)", lam * gammas[-1] / x[-1])
-    gain = _line(lines, "gain", r"\frac{1}{1-\delta}", alpha * s[-1] / (s[-1] * spare + q[-1]))
-    bias: Expr = Integer(0)
-    if teacher.signal != 0:
-        seen = teacher.level
-        if seen == 0 and chain.base.powers:
-            left = chain.base.lost(x[0]) * beyond + chain.base.lost(x[0], order=2)
-            share = teacher.signal * left / s[-1]
-        else:
-            share = (df[seen] * beyond + q[seen]) / s[-1]
-            share = teacher.signal * x[seen] / gammas[seen] * share
-        bias = _line(lines, "bias", r"B", share)
-    e_test = gain * (noise + teacher.hidden + bias)
-    return {
-        "m": gammas[-1] / (alpha * x[-1]),
-        "E_test": e_test,
-        "E_train": (spare / alpha) ** 2 * e_test,
-    }
 
 
 def majorant(chain: Chain, ridge: Symbol | None = None) -> Start:

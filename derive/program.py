@@ -158,7 +158,8 @@ def program(model: "System | Program | Declaration", slope_control: str = "lam")
     Args:
         model: a System that is a tower in its first unknown and has a start, a declaration that
             gives one, or a Program.
-        slope_control: control on the closing left side, in which outputs are differentiated.
+        slope_control: control in which outputs are differentiated; the last one where a limit has
+            removed ``lam``.
 
     Raises:
         NotSupportedError: if the system is coupled or has no start.
@@ -172,6 +173,9 @@ def program(model: "System | Program | Declaration", slope_control: str = "lam")
             "only triangular systems with a starting point are compiled",
             "give a start, or reduce the system first",
         )
+    names = [q.name for q in system.controls]
+    if slope_control == "lam" and "lam" not in names:
+        slope_control = names[-1]
     builder = _Builder(system, slope_control)
     return Program(
         name=system.name,

@@ -212,6 +212,14 @@ ALEXANDER_1995 = Source(
     1995,
     "Journal of Algebraic Geometry 4(2)",
 )
+CUI_2021 = Source(
+    "cui2021",
+    "Cui, Hugo and Loureiro, Bruno and Krzakala, Florent and Zdeborov{\\'a}, Lenka",
+    "Generalization error rates in kernel regression: the crossover from the noiseless to noisy "
+    "regime",
+    2021,
+    "arXiv:2105.15004",
+)
 
 
 def cite(sources: Iterable[Source]) -> str:
