@@ -74,8 +74,8 @@ def _extremum(name: str) -> Chooser:
 
 def _add(node: Any) -> tuple[Rule, tuple[Basic, ...]]:
     """Sums; ``c ± c erf(u)`` is taken as one function, which keeps its digits in the tail."""
-    constant = next((term for term in node.args if isinstance(term, Rational)), None)
-    for term in node.args if constant is not None else ():
+    constant: Any = next((term for term in node.args if isinstance(term, Rational)), S.Zero)
+    for term in node.args if constant != 0 else ():
         weight, function = term.as_coeff_Mul()
         if isinstance(function, erf) and abs(weight) == abs(constant):
             side = -1 if weight == constant else 1
