@@ -25,15 +25,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from derive.errors import NotSupportedError, RangeError, ShapeError
 from derive.theory.deep_features import DeepFeatures
+from numeric.compressed_spectrum import compress
 from numeric.populations.architecture import chain_spectrum
 from numeric.populations.matrices import Covariances
 from numeric.populations.networks import Network, linearise, network
 from numeric.populations.samples import SampledSpectrum, sampled_spectrum
 from numeric.ridge_readout_theory import ridge_curve
 from numeric.solution import Solution, Status
-from numeric.spectral_functions import SpectralFunctions
+from numeric.spectral_functions import Modes, SpectralFunctions
 
 Array = NDArray[np.float64]
+_MANY = 2_000_000  # points times modes, from where on a table of the sums pays
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +93,18 @@ class Population:
             return self._from_data(given, lam, noise)
         size = self.width if self.features is None else self.features
         name = "alpha" if self.features is None else "n"
-        curve = ridge_curve(self.functions, ratio=given / size, lam=lam, noise=noise)
+        points = np.broadcast(given, np.asarray(lam), np.asarray(noise)).size
+        curve = ridge_curve(self._quick(points), ratio=given / size, lam=lam, noise=noise)
         return _with_control(curve, name, given)
+
+    def _quick(self, points: int) -> SpectralFunctions:
+        """Return the functions, as a table where many points would each sum over many modes."""
+        modes = self.functions
+        if not isinstance(modes, Modes) or points * modes.values.size < _MANY:
+            return modes
+        smallest = float(np.min(modes.values[modes.values > 0]))
+        low = max(smallest * 1e-3, modes.mean * 1e-16)
+        return compress(modes, low, 1e6 * float(modes.values.max()))
 
     def _control(self, n: ArrayLike | None, alpha: ArrayLike | None) -> Array:
         wanted, other = (alpha, n) if self.features is None else (n, alpha)

@@ -15,7 +15,8 @@ the smaller sum, so n = p with a small ridge loses no digits.
 f(0) <= 0, so its positive root is unique and Newton from above decreases to it. Starts come from a
 table in log x, made once for all points: the cell that holds the root by bisection of the sign of
 f, and Newton on the cubic Hermite interpolant there (its slopes d df_1/d log x = df_2 - df_1 are
-known). What decides is the exact sums: two steps as a rule.
+known). What decides is the exact sums: two steps as a rule. For sweeps of many points over many
+modes, ``numeric.compressed_spectrum.compress`` makes the sums themselves a table, once.
 
 **Limits.** lam = 0 with r > rank has x = 0 and lam m = 1 - rank/r; with r < rank the positive root
 of df_1(x) = r; at r = rank the error diverges unless nothing is left to fit.
@@ -104,7 +105,7 @@ def ridge_curve(
     bad = np.isnan(flat["ratio"] + flat["lam"] + flat["noise"])
     filled = {k: np.where(bad, 1.0, v) for k, v in flat.items()}
     found = effective_ridge(functions, filled["ratio"], filled["lam"])
-    outputs, error = _outputs(found, filled)
+    outputs, error = _outputs(found, filled, 4 * _EPS + 2 * _inexact(functions))
     status = np.where(bad, Status.BAD_INPUT, found.status).astype(np.int8)
     good = status == Status.CONVERGED
     shape = controls["lam"].shape
@@ -183,7 +184,7 @@ def effective_ridge(functions: SpectralFunctions, ratio: Array, lam: Array) -> E
     status = np.where(unknown, Status.LEFT_RANGE, status)
     error = np.where(open_, state.bound / np.maximum(state.x * state.gap, _LEAST), 0.0) + 2 * _EPS
     spare = np.where(open_, lam / np.where(open_, state.x, 1.0), state.spare)
-    size = np.maximum(state.bound / (8 * _EPS), _LEAST)
+    size = np.maximum(state.bound / state.unit, _LEAST)
     residual = np.where(open_, np.abs(state.f) / size, 0.0)
     return Effective(
         state.x,
@@ -205,6 +206,7 @@ class _State:
         self, functions: SpectralFunctions, ratio: Array, lam: Array, rank: float, x: Array
     ) -> None:
         self.functions, self.ratio, self.lam, self.rank = functions, ratio, lam, rank
+        self.unit = 8 * _EPS + _inexact(functions)
         self.x = x.copy()
         self.sums = functions(x)
         self._judge()
@@ -238,7 +240,12 @@ class _State:
             self.gap = np.where(plain, self.gap, past + sums.rest2)
             self.lost = np.where(plain, self.lost, np.abs(past) + sums.rest2)
         self.f = self.x * self.spare - self.lam
-        self.bound = 8 * _EPS * (self.x * terms + self.lam)
+        self.bound = self.unit * (self.x * terms + self.lam)
+
+
+def _inexact(functions: SpectralFunctions) -> float:
+    """Return the relative error of the sums beyond rounding, that of a table."""
+    return float(getattr(functions, "error", 0.0))
 
 
 def _limits(functions: SpectralFunctions) -> tuple[float, float]:
@@ -246,7 +253,7 @@ def _limits(functions: SpectralFunctions) -> tuple[float, float]:
 
 
 def _outputs(
-    found: Effective, controls: Mapping[str, Array]
+    found: Effective, controls: Mapping[str, Array], unit: float
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     ratio, noise = controls["ratio"], controls["noise"]
     sums = found.sums
@@ -266,15 +273,15 @@ def _outputs(
         }
         # log slopes in x: |dlog U| <= 2, |d df2| <= 2 (df1 - df2), |d df1| = df1 - df2
         bent = np.abs(sums.df1 - sums.df2)
-        cancel = 4 * _EPS * (1 + found.lost)
+        cancel = unit * (1 + found.lost)
         sway = found.relative * (2 + 2 * bent / np.maximum(found.gap, _LEAST)) + cancel
-        slip = found.relative * bent / np.maximum(found.spare, _LEAST) + 4 * _EPS
+        slip = found.relative * bent / np.maximum(found.spare, _LEAST) + unit
         error = {
             "m": values["m"] * (found.relative + 2 * _EPS),
             "E_test": test * sway,
             "E_gen": values["E_gen"] * sway + noise * sway * sums.df2 / ratio,
             "E_train": values["E_train"] * (sway + 2 * slip),
-            "delta": found.relative * 2 * bent / ratio + 4 * _EPS * values["delta"],
+            "delta": found.relative * 2 * bent / ratio + unit * values["delta"],
             "spare": spare * slip,
             "x": found.x * found.relative,
         }
