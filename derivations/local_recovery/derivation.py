@@ -253,8 +253,8 @@ def main() -> None:
         split = embedding_family((2, 2, 2, 1))
         print(
             f"   split network: gradient {split.wide_gradients.max():.1e} (narrow "
-            f"{split.narrow_gradient:.1e}) at loss {split.loss:.3f}; dimension {split.dimension}, "
-            f"bound {split.bound}"
+            f"{split.narrow_gradient:.1e}, beside the family {split.off_gradient:.1e}) at loss "
+            f"{split.loss:.3f}; dimension {split.dimension}, bound {split.bound}"
         )
     written = write_all(OUT, contents)
     print("\nwritten: " + ", ".join(str(path) for path in written.values()))

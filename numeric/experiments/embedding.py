@@ -27,9 +27,11 @@ from numeric.tangent import Tangent, compile_tangent
 Array = NDArray[np.float64]
 _NEWTON = 30
 _DAMPED = 1500
-_STARTS = 40
+_NEAR = 0.1
+_STARTS = 20
+_NOISE = 0.1
 _GOAL = 1e-10
-_LARGEST = 1e3  # larger weights mean that the minimum lies at infinity
+_LARGEST = 50.0  # larger weights mean that the minimum lies at infinity
 Layers = list[Array]
 
 
@@ -40,6 +42,8 @@ class EmbeddingFamily:
     Attributes:
         narrow_gradient: largest entry of the gradient at the narrow critical point.
         wide_gradients: the same at members of the family, in the wide network.
+        off_gradient: the same beside the family, where one weight of a copy is moved by 0.1; large,
+            or the test shows nothing.
         loss: mean squared error at the critical point, not zero.
         dimension: dimension of the family, measured.
         bound: K + sum_l K_l K_{l+1}.
@@ -48,6 +52,7 @@ class EmbeddingFamily:
 
     narrow_gradient: float
     wide_gradients: Array
+    off_gradient: float
     loss: float
     dimension: int
     bound: int
@@ -55,13 +60,14 @@ class EmbeddingFamily:
 
 
 def embedding_family(
-    widths: tuple[int, ...], *, samples: int = 40, members: int = 5, seed: int = 0
+    widths: tuple[int, ...], *, samples: int = 300, members: int = 5, seed: int = 0
 ) -> EmbeddingFamily:
     """Train a narrow network to a critical point, split it, and measure gradients and dimension.
 
     Args:
         widths: of the narrow network, one output; one neuron of each hidden layer is split.
-        samples: noisy data, more than the network can fit, so that the loss stays positive.
+        samples: noisy data of a network of the same widths, more than the network can fit, so that
+            the loss stays positive.
         members: random members of the family.
         seed: of data and starts.
 
@@ -83,8 +89,7 @@ def embedding_family(
     small, large = (compile_tangent(FullyConnected(w).family()) for w in (widths, wide))
     rng = np.random.default_rng([seed, samples])
     x = rng.normal(size=(samples, widths[0]))
-    y = np.sin(2 * x.sum(axis=1)) + 0.5 * rng.normal(size=samples)
-    theta = _critical_point(small, x, y, rng)
+    theta, y = _critical_point(small, x, rng)
     layers = _unpacked(theta, widths)
     shapes = hidden, hidden - 1
     coordinates = [rng.uniform(0.2, 0.8, size=sum(shapes)) for _ in range(members)]
@@ -100,6 +105,7 @@ def embedding_family(
     return EmbeddingFamily(
         narrow_gradient=float(np.abs(_gradient(small, theta, x, y)).max()),
         wide_gradients=np.array([np.abs(_gradient(large, t, x, y)).max() for t in wides]),
+        off_gradient=_beside(large, wides[0], x, y),
         loss=float(np.mean((small(theta, x)[0] - y) ** 2)),
         dimension=dimension,
         bound=sum(shapes),
@@ -112,17 +118,29 @@ def _gradient(tangent: Tangent, theta: Array, x: Array, y: Array) -> Array:
     return np.asarray(2 / len(x) * rows.T @ (value - y))
 
 
-def _critical_point(tangent: Tangent, x: Array, y: Array, rng: np.random.Generator) -> Array:
-    """Return a critical point of positive loss, to rounding."""
-    best = np.inf
+def _beside(tangent: Tangent, theta: Array, x: Array, y: Array) -> float:
+    """Return the largest entry of the gradient after one weight has left the family."""
+    moved = theta.copy()
+    moved[0] += 0.1
+    return float(np.abs(_gradient(tangent, moved, x, y)).max())
+
+
+def _critical_point(tangent: Tangent, x: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Return a critical point of positive loss, to rounding, and the data.
+
+    The data are a network of the same widths with noise: fitting starts at that network, and ends
+    at a minimum where all neurons are used. (Where some are not, any splitting is critical.)
+    """
+    smallest = np.inf
     for _ in range(_STARTS):
-        start = rng.normal(size=len(tangent.family.parameters))
-        theta = _polished(tangent, _damped(tangent, start, x, y), x, y)
+        teacher = 1.5 * rng.normal(size=len(tangent.family.parameters))
+        y = tangent(teacher, x)[0] + _NOISE * rng.normal(size=len(x))
+        theta = _polished(tangent, _damped(tangent, teacher, x, y), x, y)
         size = float(np.abs(_gradient(tangent, theta, x, y)).max())
-        best = min(best, size)
+        smallest = min(smallest, size)
         if size < _GOAL and np.abs(theta).max() < _LARGEST:
-            return theta
-    raise NotConvergedError("a critical point", f"gradient {best:.1e}", "use another seed")
+            return theta, y
+    raise NotConvergedError("a critical point", f"gradient {smallest:.1e}", "use another seed")
 
 
 def _damped(tangent: Tangent, theta: Array, x: Array, y: Array) -> Array:
@@ -156,7 +174,10 @@ def _polished(tangent: Tangent, theta: Array, x: Array, y: Array) -> Array:
             _gradient(tangent, theta + step * e, x, y) - _gradient(tangent, theta - step * e, x, y)
             for e in np.eye(theta.size)
         ]
-        theta = theta - np.linalg.lstsq(np.array(columns).T / (2 * step), gradient, rcond=1e-11)[0]
+        newton = np.linalg.lstsq(np.array(columns).T / (2 * step), gradient, rcond=1e-10)[0]
+        if np.linalg.norm(newton) > _NEAR * (1 + np.linalg.norm(theta)):
+            break  # towards another critical point
+        theta = theta - newton
     return best
 
 

@@ -104,6 +104,22 @@ def test_algebraic_relation_between_values_lowers_the_rank():
     assert (found.rank, found.upper, found.exact) == (1, 2, False)
 
 
+def test_tanh_and_exp_share_their_exponentials():
+    """tanh(x) (exp(2x) + 1) = exp(2x) - 1, which no formal polynomial shows."""
+    found = model_rank(a * tanh(x) * (exp(2 * x) + 1) + b * (exp(2 * x) - 1), [a, b], [x])
+    assert (found.rank, found.upper) == (1, 2)
+
+
+def test_relations_with_long_coefficients_are_exact():
+    """Sixteen digits each: too long to be read off one residue, so they are found over Q."""
+    point = {a: 1.234567890123457, w: 0.8765432109876543, v: 3.3219280948873623}
+    expr = a * (w * x + v * y) ** 3
+    found = model_rank(expr, [a, w, v], [x, y], point)
+    assert (found.rank, found.exact) == (2, True)
+    exact = {s: Rational(str(value)) for s, value in point.items()}
+    assert vanishing(expr, [a, w, v], [x, y], exact, found.dependencies[0]) < 1e-30
+
+
 def test_arguments_that_are_one_function_are_not_taken_for_independent():
     same = 2 * tanh(x) / (1 + tanh(x) ** 2)
     family = a * tanh(tanh(2 * x)) + b * tanh(same)

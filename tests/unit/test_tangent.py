@@ -3,6 +3,7 @@
 import mpmath
 import numpy as np
 import pytest
+from sympy import lambdify
 
 from derive.errors import NotConvergedError, RangeError, ShapeError, UnknownNameError
 from derive.recovery.family import Family
@@ -23,6 +24,26 @@ FAMILIES = [
     TwoLayer(1, 1, "relu", bias=True),
     Convolutional((3,), (2,), 1),
 ]
+FUNCTIONS = [
+    "exp",
+    "sin",
+    "cos",
+    "tan",
+    "erf",
+    "erfc",
+    "cosh",
+    "sinh",
+    "sech",
+    "softplus",
+    "sigmoid",
+    "gelu",
+    "mish",
+    "silu",
+    "asinh",
+    "atan",
+    "abs",
+    "clip",
+]
 
 
 @pytest.mark.parametrize("declared", FAMILIES, ids=str)
@@ -37,6 +58,30 @@ def test_compiled_derivatives_are_those_of_sympy(declared, rng):
         for j, symbol in enumerate(family.parameters):
             expected = float(family.expr.diff(symbol).doit().subs(point))
             assert rows[i, j] == pytest.approx(expected, rel=1e-12, abs=1e-14)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [*FUNCTIONS, "log(z**2 + 2)", "sqrt(z**2 + 1)", "1/(3 + 2*exp(z))"],
+)
+def test_derivatives_of_every_function_are_those_of_differences(text):
+    family = TwoLayer(1, 1, text).family()
+    tape = tape_of(family.expr, family.parameters, family.inputs)
+    block = tangent_block(tape)
+    mpmath.mp.dps = 40
+    at = {s: mpmath.mpf(v) for s, v in zip(block.inputs, ("1.5", "0.375", "0.75"), strict=True)}
+    for symbol, expr in block.lines:
+        at[symbol] = expr.subs(at).evalf(40)
+    a, w, x = block.inputs
+    function = lambdify([a, w, x], family.expr, "mpmath")
+    point = [at[a], at[w], at[x]]
+    expected = [
+        function(*point),
+        mpmath.diff(lambda t: function(t, *point[1:]), point[0]),
+        mpmath.diff(lambda t: function(point[0], t, point[2]), point[1]),
+    ]
+    found = [mpmath.mpf(str(r.subs(at).evalf(40))) for r in block.results]
+    assert all(abs(f - e) < 1e-18 for f, e in zip(found, expected, strict=True))
 
 
 def test_code_grows_with_the_network_and_not_with_its_paths():
