@@ -22,7 +22,7 @@ what a certificate evaluates: an interval Newton step about a point, and the bra
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -37,6 +37,7 @@ from derive.block import (
     fresh,
     magnitude,
     named,
+    symbols_of,
 )
 from derive.constant import definitions
 from derive.errors import NotSupportedError
@@ -45,6 +46,7 @@ from derive.rewrite import Log
 from derive.symbols import Quantity
 from derive.system import System
 from derive.tables import TableMean, means_of
+from derive.tower import rests
 
 UNIT = Symbol("unit_roundoff", positive=True)
 """The rounding unit of the target, a constant that every target supplies."""
@@ -60,12 +62,18 @@ class Proof:
             roots in the boxes; if it lies inside them, there is exactly one.
         conditions: controls and unknowns at a root to the branch conditions, each positive.
         meanings: what each condition says.
+        steps: pairs (index, block): one entry of d from the others, by one row of J d = -F; it takes
+            move_x_i beside the inputs of ``inclusion``. The last unknown comes first.
+        again: pairs (index, block): another expression for an unknown at a root, from the equation
+            in which it is linear; the last unknown comes first.
         uniqueness: why the root with all conditions positive is the only one; empty if not known.
     """
 
     inclusion: Block
     conditions: Block
     meanings: tuple[str, ...]
+    steps: tuple[tuple[int, Block], ...] = ()
+    again: tuple[tuple[int, Block], ...] = ()
     uniqueness: str = ""
 
 
@@ -211,6 +219,16 @@ class _Carried:
     x_error: list[Expr]
 
 
+@dataclass(frozen=True)
+class _Linear:
+    """The equations about points: lines, Jacobian over boxes, defects at the points, the points."""
+
+    lines: list[Line]
+    rows: list[list[Expr]]
+    defects: list[Expr]
+    points: list[Symbol]
+
+
 class _Builder:
     """Builds the blocks of one triangular System."""
 
@@ -315,19 +333,50 @@ class _Builder:
             inclusion=self._inclusion(),
             conditions=self.block(self.x, self.base, signs),
             meanings=tuple(c.meaning for c in conditions),
+            steps=tuple(self._steps()),
+            again=tuple(self._again()),
             uniqueness=self.system.uniqueness,
         )
 
+    def _again(self) -> Iterator[tuple[int, Block]]:
+        """Solve equation i for unknown i, where it is linear and no definition holds it."""
+        depends = rests(self.base)
+        for i in range(self.n - 1, 0, -1):
+            unknown, equation = self.x[i], self.system.equations[i]
+            read = [s for s in symbols_of(equation.rhs) if unknown in depends.get(s, ())]
+            slope, rest = equation.rhs.diff(unknown), equation.rhs.xreplace({unknown: Integer(0)})
+            linear = not read and slope != 0 and unknown not in slope.free_symbols
+            if equation.solved is None and linear:
+                yield i, self.block(self.x, self.base, [(equation.lhs - rest) / slope])
+
     def _inclusion(self) -> Block:
         """Newton with the Jacobian over boxes x and the defects at points at_x."""
+        linear = self._linearized()
+        along, A, slope = self._along(linear.rows)
+        solve, step = self._solve(linear.rows, A, slope, linear.defects, "i")
+        return self.block((*self.x, *linear.points), (*linear.lines, *along, *solve), step)
+
+    def _steps(self) -> Iterator[tuple[int, Block]]:
+        """Solve row i of the linear equations for step i, given the other steps."""
+        linear = self._linearized()
+        moves = [fresh(f"move_{u.name}") for u in self.x]
+        for i in range(self.n - 1, 0, -1):
+            row, later = linear.rows[i], moves[i + 1 : i + 2]
+            if self.system.equations[i].solved is not None or row[i] == 0:
+                continue
+            total = linear.defects[i] + Add(
+                *(row[j] * moves[j] for j in range(i)), *(-m for m in later)
+            )
+            inputs = (*self.x, *linear.points, *moves)
+            yield i, self.block(inputs, linear.lines, [-total / row[i]])
+
+    def _linearized(self) -> "_Linear":
         jacobian, rows = self._jacobian()
-        along, A, slope = self._along(rows)
         at = {s: fresh(f"at_{s.name}") for s in (*self.x, *(s for s, _ in self.base))}
         there = [(at[s], e.xreplace(at)) for s, e in self.base]
         defects = [e.residual.xreplace(at) for e in self.system.equations]
-        solve, step = self._solve(rows, A, slope, defects, "i")
-        points = [at[u] for u in self.x]
-        return self.block((*self.x, *points), (*self.base, *jacobian, *along, *there, *solve), step)
+        lines = [*self.base, *jacobian, *there]
+        return _Linear(lines, rows, defects, [at[u] for u in self.x])
 
     def report(self) -> Block:
         """Residual, errors of unknowns, outputs and their errors.

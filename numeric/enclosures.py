@@ -6,6 +6,10 @@ the full system, see there for the argument) in the arithmetic of ``derive.print
 no rounding modes, no branches, many points side by side. The controls are the doubles of the
 Solution as they stand, and each constant is an interval that holds its exact value.
 
+Where two terms of an equation cancel, elimination leaves a wide interval for the unknown that they
+determine. Its step is therefore also taken from the next row of the linear equations, and its root
+from the next equation; each holds on its own, so the narrower one counts.
+
 A box about each answer has the radius of its claimed error and a little more. Points whose step
 does not map the box into itself are tried again about the moved centre with a wider box; what still
 fails is reported as not proved.
@@ -14,7 +18,6 @@ fails is reported as not proved.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,51 +27,23 @@ from sympy import Symbol
 from derive.balls import enclose
 from derive.errors import NotConvergedError, NotSupportedError, UnknownNameError
 from derive.printing.ball_code import proof_blocks
-from derive.printing.interval_code import GROW, TINY, UNIT, Node, Tape
+from derive.printing.interval_code import Node, Tape
 from derive.program import Program
-from numeric.cache import load
+from numeric.interval_ir import interval_ir
 from numeric.proof import PROVED, Verdict, standing
 from numeric.solution import Solution, Status
 from numeric.threads import run_blocks
+from numeric.vector_code import compile_vectors
 
-WIDTH = 32
+WIDTH = 8
+"""Points per block; the arithmetic has enough independent operations for one register."""
 _TRIES = 4
+_WIDEN = 64.0
+"""How much wider a box is when it is tried again."""
 _LOOSE = 1e-6
-_RELATIVE = 2.0**-46
-"""Boxes have four times the claimed error as radius, and this much of the value."""
+_TIMES, _RELATIVE = 32.0, 2.0**-42
+"""Boxes have this many times the claimed error as radius, and this much of the value."""
 Array = NDArray[np.float64]
-
-_TEMPLATE = '''"""Generated from the proof of {name}; do not edit.
-
-Never compile it with fast-math flags: the radii rest on IEEE rounding.
-"""
-
-import math
-
-import numpy as np
-from numba import njit
-
-UNIT = {unit!r}
-GROW = {grow!r}
-TINY = {tiny!r}
-INF = math.inf
-
-
-@njit("void(f8[::1],f8[::1],f8[::1],i8,i8,i8)", cache=True, nogil=True, error_model="numpy")
-def run(inputs, constants, out, size, first, last):
-    s = np.empty({scratch})
-{call}
-    for block in range(first, last):
-        base = block * {width}
-        for j in range({loaded}):
-            for i in range({width}):
-                s[j * {width} + i] = inputs[j * size + base + i]
-        for i in range({width}):
-{body}
-        for j in range({rows}):
-            for i in range({width}):
-                out[j * size + base + i] = s[{offset} + j * {width} + i]
-'''
 
 
 @dataclass(frozen=True)
@@ -126,7 +101,7 @@ class Enclosures:
     @property
     def proved(self) -> NDArray[np.bool_]:
         """Where a unique root with all conditions is enclosed, shape S."""
-        return np.isin(self.verdict, PROVED)
+        return _is_proved(self.verdict)
 
     def check(self) -> "Enclosures":
         """Return the enclosures themselves, or raise if a point is not proved.
@@ -196,18 +171,15 @@ def enclosures(
             "use numeric.certify, in ball arithmetic",
         )
     kernel = _kernel(program, bool(solution.slopes) if slopes is None else slopes)
-    inputs = [np.ravel(solution.controls[q.name]) for q in program.inputs]
-    centres = [np.ravel(solution.unknowns[u]) for u in program.unknowns]
-    errors = [_error(solution, u) for u in program.unknowns]
-    rows = kernel.prove(inputs, centres, errors, threads)
-    verdict = _verdicts(kernel, solution, rows)
+    rows, retried = kernel.prove(*_given(program, solution), threads)
+    verdict = _verdicts(kernel, solution, rows, retried)
     names, values = kernel.names, rows[1:]
-    nothing = ~np.isin(verdict, PROVED)
+    nothing = ~_is_proved(verdict)
     if nothing.any():
         values[:, nothing] = np.nan
+    if not np.isfinite(values.sum()):
+        _mark_unbounded(values, nothing)
     values = values.reshape(len(names), 2, *solution.shape)
-    unbounded = ~np.isfinite(values).all(axis=1) & ~nothing.reshape(solution.shape)
-    values[:, 0][unbounded], values[:, 1][unbounded] = 0.0, np.inf
     return Enclosures(
         name=program.name,
         key=solution.key,
@@ -225,16 +197,42 @@ def _error(solution: Solution, name: str) -> Array:
     return np.abs(np.ravel(solution.unknowns[name])) * 2.0**-44
 
 
-def _verdicts(kernel: "_Kernel", solution: Solution, rows: Array) -> NDArray[np.int8]:
-    """Turn the states of the kernel into verdicts."""
+def _is_proved(verdict: NDArray[np.int8]) -> NDArray[np.bool_]:
+    table = np.zeros(len(Verdict), dtype=bool)
+    table[list(PROVED)] = True
+    return np.asarray(table[verdict])
+
+
+def _given(program: Program, solution: Solution) -> tuple[list[Array], list[Array], list[Array]]:
+    """Return controls, centres and claimed errors, flat."""
+    inputs = [np.ravel(solution.controls[q.name]) for q in program.inputs]
+    centres = [np.ravel(solution.unknowns[u]) for u in program.unknowns]
+    return inputs, centres, [_error(solution, u) for u in program.unknowns]
+
+
+def _mark_unbounded(values: Array, nothing: NDArray[np.bool_]) -> None:
+    """Set intervals that are not finite to all numbers, unless nothing is proved there."""
+    for mid, rad in zip(values[::2], values[1::2], strict=True):
+        unbounded = ~(np.isfinite(mid) & np.isfinite(rad)) & ~nothing
+        mid[unbounded], rad[unbounded] = 0.0, np.inf
+
+
+def _verdicts(
+    kernel: "_Kernel", solution: Solution, rows: Array, retried: NDArray[np.int64]
+) -> NDArray[np.int8]:
+    """Turn the states of the kernel into verdicts.
+
+    A root that was proved at once lies within the box about the answer; one that took several tries
+    may be far from it.
+    """
     program = kernel.program
     codes = (kernel.standing[0], Verdict.NOT_PHYSICAL, Verdict.UNDECIDED, Verdict.NOT_PROVED)
-    verdict = np.array(codes, dtype=np.int8)[rows[0].astype(np.int64)]
+    verdict = np.array(codes, dtype=np.int8)[rows[0].astype(np.int8)]
     for k, name in enumerate(program.unknowns):
-        answer = np.ravel(solution.unknowns[name])
-        allowed = 8 * _error(solution, name) + _LOOSE * np.abs(answer)
-        near = np.abs(rows[1 + 2 * k] - answer) <= allowed
-        verdict[~near & (verdict != Verdict.NOT_PROVED)] = Verdict.DISAGREES
+        answer = np.ravel(solution.unknowns[name])[retried]
+        allowed = 8 * _error(solution, name)[retried] + _LOOSE * np.abs(answer)
+        near = np.abs(rows[1 + 2 * k, retried] - answer) <= allowed
+        verdict[retried[~near & (verdict[retried] != Verdict.NOT_PROVED)]] = Verdict.DISAGREES
     no_answer = np.ravel(solution.status) != Status.CONVERGED
     if program.slope_control in solution.controls:
         no_answer |= np.ravel(solution.controls[program.slope_control]) == 0
@@ -249,7 +247,7 @@ class _Kernel:
         self.program = program
         derivatives = [f"d{o}_d{program.slope_control}" for o in program.outputs]
         self.names = (*program.unknowns, *program.outputs, *(derivatives if slopes else ()))
-        self.module: ModuleType = load(interval_source(program, slopes))
+        self.run = compile_vectors(interval_source(program, slopes))
         self.standing = standing(program)
         pairs = [_interval(expr) for _, expr in program.constants]
         self.constants = np.array(pairs, dtype=np.float64).reshape(-1)
@@ -260,19 +258,21 @@ class _Kernel:
         centres: Sequence[Array],
         errors: Sequence[Array],
         threads: int | None,
-    ) -> Array:
-        """Return states and intervals, rows of shape (1 + 2 names, points)."""
+    ) -> tuple[Array, NDArray[np.int64]]:
+        """Return states and intervals, rows (1 + 2 names, points), and points tried again."""
         rows = self._run((*inputs, *centres, *errors), threads)
+        retried = left = np.flatnonzero(rows[0] == _NOT_PROVED)
         for attempt in range(1, _TRIES):
-            left = np.flatnonzero(rows[0] == _NOT_PROVED)
             if not left.size:
                 break
             moved = rows[1 : 1 + 2 * len(centres), left]
             usable = np.isfinite(moved).all(axis=0)
             centre = np.where(usable, moved[::2], [v[left] for v in centres])
-            wider = np.where(usable, moved[1::2], [v[left] * 8.0**attempt for v in errors])
+            wider = np.array([v[left] * _WIDEN**attempt for v in errors])
+            wider = np.where(usable, np.maximum(wider, moved[1::2]), wider)
             rows[:, left] = self._run((*(v[left] for v in inputs), *centre, *wider), threads)
-        return rows
+            left = left[rows[0, left] == _NOT_PROVED]
+        return rows, retried
 
     def _run(self, given: Sequence[Array], threads: int | None) -> Array:
         count = given[0].size
@@ -285,7 +285,7 @@ class _Kernel:
         flat, result = loaded.reshape(-1), out.reshape(-1)
 
         def solve(first: int, last: int) -> None:
-            self.module.run(flat, self.constants, result, size, first, last)
+            self.run(flat, self.constants, result, size, first, last)
 
         run_blocks(solve, size // WIDTH, WIDTH, threads)
         return out[:, :count]
@@ -307,43 +307,22 @@ def _kernel(program: Program, slopes: bool) -> _Kernel:
 
 
 def interval_source(program: Program, slopes: bool = True) -> str:
-    """Return the generated module; the same for all values of the constants.
+    """Return the generated module, as LLVM IR; the same for all values of the constants.
 
     ``run(inputs, constants, out, size, first, last)``: rows of ``inputs`` are controls, centres and
     errors, from which the boxes are made; ``constants`` holds pairs of centre and radius; rows of
     ``out`` are the state (0 all conditions hold, 1 one fails, 2 undecided, 3 not proved) and pairs.
     """
-    tape, known, load_lines = Tape(), dict[Symbol, Node](), []
-    for k, quantity in enumerate(program.inputs):
-        known[quantity] = Node(f"c{k}")
-        load_lines.append(f"c{k} = s[{WIDTH * k} + i]")
-    call = []
-    for k, (symbol, _) in enumerate(program.constants):
-        known[symbol] = Node(f"k{k}", f"kr{k}")
-        call.append(f"    k{k}, kr{k} = constants[{2 * k}], constants[{2 * k + 1}]")
-    n, first = len(program.unknowns), len(program.inputs)
-    for j in range(n):
-        load_lines.append(f"x{j} = s[{WIDTH * (first + j)} + i]")
-        error = f"s[{WIDTH * (first + n + j)} + i]"
-        load_lines.append(f"b{j} = 4.0 * {error} + {_RELATIVE!r} * abs(x{j})")
+    tape, known = Tape(), dict[Symbol, Node]()
+    known |= {q: Node(f"c{k}") for k, q in enumerate(program.inputs)}
+    known |= {s: Node(f"k{k}", f"kr{k}") for k, (s, _) in enumerate(program.constants)}
+    count = range(len(program.unknowns))
+    tape.lines += [f"b{j} = {_TIMES!r} * err{j} + {_RELATIVE!r} * abs(x{j})" for j in count]
     stored, state = _write(tape, program, known, slopes)
-    offset = WIDTH * (first + 2 * n)
-    store = [f"s[{offset + WIDTH * r} + i] = {text}" for r, text in enumerate([state, *stored])]
-    body = [*load_lines, *tape.lines, *store]
-    rows = 1 + len(stored)
-    return _TEMPLATE.format(
-        name=program.name,
-        unit=UNIT,
-        grow=GROW,
-        tiny=TINY,
-        scratch=offset + WIDTH * rows,
-        call="\n".join(call),
-        width=WIDTH,
-        loaded=first + 2 * n,
-        body="\n".join(f"            {line}" for line in body),
-        rows=rows,
-        offset=offset,
-    )
+    given = [known[q].mid for q in program.inputs]
+    given += [f"{letter}{j}" for letter in ("x", "err") for j in count]
+    pairs = [name for s, _ in program.constants for name in (known[s].mid, known[s].rad)]
+    return interval_ir(program.name, pairs, given, tape.lines, [state, *stored], WIDTH)
 
 
 def _write(
@@ -356,10 +335,18 @@ def _write(
     inclusion, conditions = blocks["inclusion"], blocks["conditions"]
     places = (*inclusion.inputs[-2 * n :],)
     boxes = [Node(f"x{j}", f"b{j}") for j in range(n)]
-    step = tape.run(inclusion, {**known, **dict(zip(places, [*boxes, *points], strict=True))})
+    about = {**known, **dict(zip(places, [*boxes, *points], strict=True))}
+    step = tape.run(inclusion, about)
+    for j, block in program.proof.steps:
+        moves = dict(zip(block.inputs[-n:], step, strict=True))
+        (other,) = tape.run(block, about | moves)
+        step[j] = tape.narrower(step[j], other)
     inside = [f"((abs({d.mid}) + {d.rad}) * GROW < b{j})" for j, d in enumerate(step)]
-    roots = [tape.add(p, d) for p, d in zip(points, step, strict=True)]
+    roots = [tape.closed(tape.add(p, d)) for p, d in zip(points, step, strict=True)]
     at = {**known, **dict(zip(places[:n], roots, strict=True))}
+    for j, block in program.proof.again:
+        (other,) = tape.run(block, at)
+        roots[j] = at[places[j]] = tape.narrower(roots[j], other)
     holds = tape.run(conditions, at)
     results = [*roots, *tape.run(blocks["outputs"], at)]
     results += tape.run(blocks["slopes"], at) if slopes else []

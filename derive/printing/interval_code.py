@@ -9,11 +9,16 @@ an absolute one below the smallest normal number, so with the exact rules
 .. math:: |ab - m_a m_b| \le (|m_a| + r_a) r_b + |m_b| r_a, \qquad
           \left|\tfrac1b - \tfrac1{m_b}\right| \le \frac{e}{|m_b| (1 - e)}, \; e = r_b/|m_b|,
 
-the radius of each result is the exact bound plus u times the size of the result, computed with
-nonnegative terms only; it is raised by 1 + 32u, which covers its own roundings (fewer than 16 of
-them), and by ``TINY``, which covers underflow. 1/(1 - e) is replaced by 1 + 2e, valid for
-e <= 1/2; beyond that the radius is infinite. Overflow gives infinities and NaN, and every test on
-the results is written so that NaN fails it. The code must not be compiled with fast-math flags.
+the radius of each result is the exact bound plus u times the size of the result, plus ``TINY``,
+which covers underflow. 1/(1 - e) is replaced by 1 + 2e, valid for e <= 1/2; beyond e = 1/4 the
+radius is infinite.
+
+Radii are computed from nonnegative terms only, so a computed radius is at least (1 - u)^K times
+what the rules give. A node counts K (counts add where radii are multiplied), and before it can
+matter the radius is raised by ``GROW`` = 1 + 2^-30, which covers 2^22 of them. Results of a block
+are raised. Overflow gives infinities and NaN, and every test on the results is written so that NaN
+fails it. A product and a sum may be fused, which only leaves out a rounding; no other fast-math
+flag may be set.
 """
 
 import math
@@ -30,16 +35,25 @@ from derive.errors import NotSupportedError
 
 Key = tuple[str, ...]
 UNIT = 2.0**-53
-GROW = 1 + 32 * UNIT
+GROW = 1 + 2.0**-30
+_MOST = 2**20
+"""Roundings after which a radius is raised."""
 TINY = 1e-290
 
 
 @dataclass(frozen=True)
 class Node:
-    """One quantity of a tape: names of its centre and radius; no radius if it is exact."""
+    """One quantity of a tape.
+
+    Attributes:
+        mid: name of the centre.
+        rad: name of the radius; empty if the centre is exact.
+        count: roundings that may have made the radius too small.
+    """
 
     mid: str
     rad: str = ""
+    count: int = 0
 
     @property
     def exact(self) -> bool:
@@ -58,7 +72,7 @@ class Tape:
         >>> x = tape.add(Node("c"), Node("d"))
         >>> print("\n".join(tape.lines))
         m0 = c + d
-        r0 = (UNIT * abs(m0)) * GROW + TINY
+        r0 = UNIT * abs(m0) + TINY
     """
 
     def __init__(self) -> None:
@@ -75,7 +89,28 @@ class Tape:
         known = dict(values)
         for symbol, expr in block.lines:
             known[symbol] = self.expression(expr, known)
-        return [self.expression(e, known) for e in block.results]
+        return [self.closed(self.expression(e, known)) for e in block.results]
+
+    def closed(self, a: Node) -> Node:
+        """Raise a radius by more than all roundings that it may have suffered."""
+        if a.exact or not a.count:
+            return a
+        key = _key("closed", a)
+        if key not in self._known:
+            self.lines.append(f"g{a.rad} = {a.rad} * GROW")
+            self._known[key] = Node(a.mid, f"g{a.rad}")
+        return self._known[key]
+
+    def narrower(self, a: Node, b: Node) -> Node:
+        """Return whichever of two enclosures of one quantity has the smaller radius."""
+        if a.exact or b.exact:
+            return a if a.exact else b
+        mid, rad = self._names()
+        self.lines += [
+            f"{mid} = {b.mid} if {b.rad} < {a.rad} else {a.mid}",
+            f"{rad} = {b.rad} if {b.rad} < {a.rad} else {a.rad}",
+        ]
+        return Node(mid, rad, max(a.count, b.count))
 
     def expression(self, expr: Any, known: Mapping[Symbol, Node]) -> Node:
         """Write one expression and return its node."""
@@ -107,7 +142,8 @@ class Tape:
 
     def add(self, a: Node, b: Node) -> Node:
         """Sum."""
-        return self._node(_key("+", a, b), f"{a.mid} + {b.mid}", [a.rad, b.rad])
+        count = max(a.count, b.count) + 4
+        return self._node(_key("+", a, b), f"{a.mid} + {b.mid}", [a.rad, b.rad], count)
 
     def negative(self, a: Node) -> Node:
         """Negative, exact."""
@@ -125,34 +161,35 @@ class Tape:
             return a
         first = f"(abs({a.mid}) + {a.rad}) * {b.rad}" if a.rad else f"abs({a.mid}) * {b.rad}"
         terms = [first if b.rad else "", f"abs({b.mid}) * {a.rad}" if a.rad else ""]
-        return self._node(_key("*", a, b), f"{a.mid} * {b.mid}", terms)
+        count = a.count + b.count + 6
+        return self._node(_key("*", a, b), f"{a.mid} * {b.mid}", terms, count)
 
     def reciprocal(self, a: Node) -> Node:
         """Reciprocal; the radius is infinite unless zero is well outside."""
         key = _key("/", a)
         if key in self._known or a.exact:
-            return self._node(key, f"1.0 / {a.mid}", [])
+            return self._node(key, f"1.0 / {a.mid}", [], 4)
         mid, rad = self._names()
         self.lines += [
             f"{mid} = 1.0 / {a.mid}",
-            f"e{mid} = abs({mid}) * {a.rad} * GROW + TINY",
-            f"s{mid} = abs({mid}) * (e{mid} * (1.0 + 2.0 * e{mid}) + UNIT) * GROW + TINY",
+            f"e{mid} = abs({mid}) * {a.rad} + TINY",
+            f"s{mid} = abs({mid}) * (e{mid} * (2.0 * e{mid} + 1.0) + UNIT) + TINY",
             f"{rad} = s{mid} if e{mid} < 0.25 else INF",
         ]
-        return self._keep(key, Node(mid, rad))
+        return self._keep(key, Node(mid, rad, 2 * a.count + 16))
 
     def root(self, a: Node) -> Node:
         """Square root; the radius is infinite unless a is certainly positive."""
         key = _key("sqrt", a)
         if key in self._known or a.exact:
-            return self._node(key, f"math.sqrt({a.mid})", [])
+            return self._node(key, f"math.sqrt({a.mid})", [], 4)
         mid, rad = self._names()
         self.lines += [
             f"{mid} = math.sqrt({a.mid})",
-            f"s{mid} = ({a.rad} / {mid} + UNIT * {mid}) * GROW + TINY",
-            f"{rad} = s{mid} if {a.mid} > {a.rad} else INF",
+            f"s{mid} = {a.rad} / {mid} + (UNIT * {mid} + TINY)",
+            f"{rad} = s{mid} if {a.mid} > {a.rad} * GROW else INF",
         ]
-        return self._keep(key, Node(mid, rad))
+        return self._keep(key, Node(mid, rad, a.count + 6))
 
     def extreme(self, name: str, a: Node, b: Node) -> Node:
         """Min or max of two; its radius is the larger one."""
@@ -166,7 +203,7 @@ class Tape:
         if radii:
             larger = f"{a.rad} if {a.rad} > {b.rad} else {b.rad}"
             self.lines.append(f"{rad} = {larger if len(radii) == 2 else radii[0]}")
-        return self._keep(key, Node(mid, rad if radii else ""))
+        return self._keep(key, Node(mid, rad if radii else "", max(a.count, b.count)))
 
     def _power(self, base: Node, exponent: Fraction) -> Node:
         if exponent.denominator == 2:
@@ -183,20 +220,20 @@ class Tape:
         square = self.product(half, half)
         return self.product(square, base) if exponent % 2 else square
 
-    def _node(self, key: Key, text: str, terms: Sequence[str]) -> Node:
+    def _node(self, key: Key, text: str, terms: Sequence[str], count: int) -> Node:
         """Write an operation with rounding; ``terms`` are what its radius inherits."""
         if key in self._known:
             return self._known[key]
         mid, rad = self._names()
-        inherited = " + ".join([*(t for t in terms if t), f"UNIT * abs({mid})"])
-        self.lines += [f"{mid} = {text}", f"{rad} = ({inherited}) * GROW + TINY"]
-        return self._keep(key, Node(mid, rad))
+        total = " + ".join([f"UNIT * abs({mid}) + TINY", *(t for t in terms if t)])
+        self.lines += [f"{mid} = {text}", f"{rad} = {total}"]
+        return self._keep(key, Node(mid, rad, count))
 
     def _exactly(self, key: Key, text: str, a: Node) -> Node:
         if key not in self._known:
             mid, _ = self._names()
             self.lines.append(f"{mid} = {text}")
-            self._known[key] = Node(mid, a.rad)
+            self._known[key] = Node(mid, a.rad, a.count)
         return self._known[key]
 
     def _names(self) -> tuple[str, str]:
@@ -205,8 +242,9 @@ class Tape:
         return f"m{name}", f"r{name}"
 
     def _keep(self, key: Key, node: Node) -> Node:
-        self._known[key] = node
-        return node
+        kept = self.closed(node) if node.count > _MOST else node
+        self._known[key] = kept
+        return kept
 
 
 def _sum(tape: Tape, args: Sequence[Node]) -> Node:
