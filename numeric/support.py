@@ -130,9 +130,9 @@ def _finite(function: Callable[[float], float], start: float, towards: float) ->
     origin, goal = _ordinal(start), _ordinal(towards)
     sign = 1 if goal > origin else -1
     outer = origin
-    for k in range(63):
-        place = origin + sign * 2**k
-        if sign * (goal - place) <= 0:
+    for k in range(64):
+        place = origin + sign * min(2**k, abs(goal - origin) - 1)
+        if sign * (goal - outer) <= 1:
             break
         if math.isfinite(function(_float(place))):
             while abs(place - outer) > 1:
