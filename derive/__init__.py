@@ -4,9 +4,13 @@ Knows SymPy and exact arithmetic; never NumPy, and never the package ``numeric``
 """
 
 from derive.activation import Activation as Activation
+from derive.channels import ConvexReadout as ConvexReadout
+from derive.channels import Linear as Linear
+from derive.channels import Sign as Sign
 from derive.errors import DeriveError as DeriveError
 from derive.expectation import Expectation as Expectation
 from derive.gaussian import expect as expect
+from derive.losses import Loss as Loss
 from derive.model_rank import model_rank as model_rank
 from derive.piecewise_rank import piecewise_rank as piecewise_rank
 from derive.reader import read_expression as read_expression
@@ -19,9 +23,13 @@ from derive.value import Value as Value
 
 __all__ = [
     "Activation",
+    "ConvexReadout",
     "DeriveError",
     "Expectation",
     "Kind",
+    "Linear",
+    "Loss",
+    "Sign",
     "System",
     "Value",
     "control",

@@ -7,6 +7,7 @@ from numeric.certify import certify as certify
 from numeric.compare import compare as compare
 from numeric.compiled import compile as compile
 from numeric.enclosures import enclosures as enclosures
+from numeric.experiments.convex_readout import simulate_readout as simulate_readout
 from numeric.experiments.deep_features import simulate as simulate
 from numeric.experiments.embedding import embedding_family as embedding_family
 from numeric.experiments.local_recovery import exponent_law as exponent_law
@@ -18,11 +19,13 @@ from numeric.population import Population as Population
 from numeric.population import population as population
 from numeric.population import predict_learning_curve as predict_learning_curve
 from numeric.populations.networks import network as network
+from numeric.proximal_map import proximal_map as proximal_map
 from numeric.reference import reference as reference
 from numeric.report import report as report
 from numeric.selftest import self_test as self_test
 from numeric.solution import Solution as Solution
 from numeric.solution import Status as Status
+from numeric.state_evolution import state_evolution as state_evolution
 from numeric.tangent import compile_tangent as compile_tangent
 
 __all__ = [
@@ -41,10 +44,13 @@ __all__ = [
     "network",
     "population",
     "predict_learning_curve",
+    "proximal_map",
     "reference",
     "report",
     "sample",
     "self_test",
     "simulate",
+    "simulate_readout",
     "small_start",
+    "state_evolution",
 ]

@@ -36,6 +36,7 @@ _RESIDUAL = 1e-11
 _ROUNDING = 2e-15
 _NUDGE = 1e-6
 _FAR = 1e8
+_RECOVERED = 1e-6
 
 
 @dataclass(frozen=True, repr=False)
@@ -123,7 +124,9 @@ def state_evolution(
         lam: ridge > 0 in the convention (lam/2) |theta|^2, broadcast with ``ratio``.
 
     Returns:
-        Values with error, residual and status per point; a point that fails keeps its place.
+        Values with error, residual and status per point; a point that fails keeps its place. A loss
+        with a kink at y = z recovers a target without noise and misfit exactly below a critical
+        ridge, where V = 0: such points have the status LEFT_RANGE.
 
     Raises:
         RangeError: lam or ratio not positive; a target without variance and noise.
@@ -154,6 +157,9 @@ def state_evolution(
     status[(status == Status.CONVERGED) & ~(residual < _RESIDUAL)] = Status.STALLED
     least = float(getattr(spectrum, "least", 0.0))
     status[(status != Status.CONVERGED) & (state.fields[:, 3] <= least)] = Status.LEFT_RANGE
+    if not problem.channel.binary:
+        recovered = state.across < _RECOVERED * problem.noisy
+        status[(status != Status.CONVERGED) & recovered] = Status.LEFT_RANGE
     failed = status != Status.CONVERGED
 
     def grid(row: Array) -> Array:
@@ -244,8 +250,8 @@ def _values(problem: Problem, state: State) -> dict[str, Array]:
     row = dict(zip(ROWS, state.averages.T, strict=True))
     rho, noise, flips = problem.spectrum.rho, problem.noise, problem.flips
     q_hat = np.exp(state.u[:, 2])
-    m_hat = state.u[:, 1] * np.sqrt(q_hat / problem.noisy)
     V_hat = problem.lam / x
+    m_hat = state.u[:, 1] * np.sqrt(q_hat / problem.noisy) if problem.channel.binary else V_hat
     with np.errstate(all="ignore"):
         sums = problem.spectrum(x)
         lost = m_hat**2 * (sums.T - sums.T2) + q_hat * (sums.df1 - sums.df2)

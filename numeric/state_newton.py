@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 
 from numeric.channel_code import Channel
 from numeric.solution import Status
-from numeric.spectral_functions import SpectralFunctions
+from numeric.spectral_functions import SpectralFunctions, Sums
 
 Array = NDArray[np.float64]
 _SPREAD = 1e-4  # step in log x of the third spectral moments, which only the Jacobian uses
 _TINY = 1e-18
 Mesh = tuple[float, float]
+Given = tuple[Array, Array, Array, Sums]  # y = x/lam, y around x, q_hat, sums around x
 COARSE: Mesh = (1.5, 1e-6)
 FINE: Mesh = (1.0, 1e-10)
 ACCEPTED = 1e-8
@@ -123,44 +124,75 @@ def evaluate(problem: Problem, rows: NDArray[np.intp], u: Array, lam: Array, mes
         drift[:, 0, 3] -= pull * I1 / (1 + pull * I1)
         drift[:, 1] = root[:, None] * (dI[:, 2] - 0.5 * (I3 / I2)[:, None] * dI[:, 1])
         drift[:, 2] = dI[:, 1] / I2[:, None] - 2 * logs
-        J = np.eye(3) - drift[:, :, :3]
-    return State(u.copy(), u - target, J, -drift[:, :, 3], averages, fields, points[:, 3])
+        if not problem.channel.binary:  # s does not enter: m_hat = V_hat
+            drift[:, 1], target[:, 1] = 0.0, u[:, 1]
+        scale = 1 / (1 + np.abs(u[:, 1]))
+        F, J, along = u - target, np.eye(3) - drift[:, :, :3], -drift[:, :, 3]
+        F[:, 1], J[:, 1], along[:, 1] = (
+            F[:, 1] * scale,
+            J[:, 1] * scale[:, None],
+            along[:, 1] * scale,
+        )
+    return State(u.copy(), F, J, along, averages, fields, points[:, 3])
 
 
 def _fields(
     problem: Problem, rows: NDArray[np.intp], u: Array, lam: Array
 ) -> tuple[Array, Array, Array]:
     """Return (V, m, q, x), their derivatives in (t, m_hat, v, log lam), and the channel's input."""
-    t = u[:, 0]
-    q_hat = np.exp(u[:, 2])
-    m_hat = u[:, 1] * np.sqrt(q_hat / problem.noisy[rows])
+    t, q_hat = u[:, 0], np.exp(u[:, 2])
     x = problem.scale / np.expm1(t)
     slide = np.exp([0.0, _SPREAD, -_SPREAD])[:, None]
     sums = problem.spectrum(x * slide)
-    (T, T2), df1 = (sums.T[0], sums.T2[0]), sums.df1[0]
     y = x / lam
-    V, m = y * df1, y * m_hat * T
-    second = (y * slide) ** 2 * (m_hat**2 * sums.T2 + q_hat * sums.df2)
-    q = second[0]
-    per_t = -np.exp(t) / np.expm1(t)
+    V = y * sums.df1[0]
     chain = np.zeros((len(t), 3, 4))
-    chain[:, 0, 0], chain[:, 1, 0] = per_t * y * sums.df2[0], per_t * y * m_hat * T2
+    chain[:, 0, 0], chain[:, 0, 3] = -np.exp(t) / np.expm1(t) * y * sums.df2[0], -V
+    parts = _sign_fields if problem.channel.binary else _residual_fields
+    m, q, s2 = parts(problem, rows, u, (y, y * slide, q_hat, sums), chain)
+    points = np.stack([V, m, q, s2, problem.noisy[rows], problem.flips[rows]], 1)
+    return np.stack([V, m, q, x], 1), chain, points
+
+
+def _sign_fields(
+    problem: Problem, rows: NDArray[np.intp], u: Array, given: Given, chain: Array
+) -> tuple[Array, Array, Array]:
+    """Return m, q, q - m^2/rho for sign labels; fill the derivatives of m and q."""
+    y, y_slid, q_hat, sums = given
+    rho = problem.noisy[rows]
+    scale = np.sqrt(q_hat / rho)
+    m_hat = u[:, 1] * scale
+    T, T2, df2 = sums.T[0], sums.T2[0], sums.df2[0]
+    m = y * m_hat * T
+    second = y_slid**2 * (m_hat**2 * sums.T2 + q_hat * sums.df2)
+    q = second[0]
+    per_t = -np.exp(u[:, 0]) / np.expm1(u[:, 0])
+    chain[:, 1, 0] = per_t * y * m_hat * T2
     chain[:, 2, 0] = per_t * (second[1] - second[2]) / (2 * _SPREAD)
-    scale = np.sqrt(q_hat / problem.noisy[rows])
     chain[:, 1, 1], chain[:, 2, 1] = y * T * scale, 2 * y**2 * m_hat * T2 * scale
     chain[:, 1, 2], chain[:, 2, 2] = 0.5 * m, q
-    chain[:, 0, 3], chain[:, 1, 3], chain[:, 2, 3] = -V, -m, -2 * q
-    rho, noise, left = problem.noisy[rows], problem.noise[rows], sums.unexplained[0]
-    gap = T - T2
-    if problem.channel.binary:
-        known = np.maximum(left * T2 - gap**2, 0.0) + noise * T2
-        s2 = y**2 * (m_hat**2 * known + q_hat * sums.df2[0] * rho) / rho
-        s2 = np.maximum(s2, 1e-20 * q)
-    else:
-        miss = 1 - y * m_hat
-        s2 = noise + left + 2 * miss * gap + miss**2 * T2 + y**2 * q_hat * sums.df2[0]
-    points = np.stack([V, m, q, s2, rho, problem.flips[rows]], 1)
-    return np.stack([V, m, q, x], 1), chain, points
+    chain[:, 1, 3], chain[:, 2, 3] = -m, -2 * q
+    spread = np.maximum(sums.unexplained[0] * T2 - (T - T2) ** 2, 0.0)
+    known = spread + problem.noise[rows] * T2
+    s2 = y**2 * (m_hat**2 * known + q_hat * df2 * rho) / rho
+    return m, q, np.maximum(s2, 1e-20 * q)
+
+
+def _residual_fields(
+    problem: Problem, rows: NDArray[np.intp], u: Array, given: Given, chain: Array
+) -> tuple[Array, Array, Array]:
+    """Return m, q and the residual's variance; its derivatives stand in the place of those of q.
+
+    With m_hat = V_hat, which a loss of y - z makes exact, the variance is a sum of positive terms:
+    what the readout leaves unexplained, the noise, and the spread of the estimator.
+    """
+    _, y_slid, q_hat, sums = given
+    wobble = y_slid**2 * q_hat * sums.df2
+    left = sums.unexplained + wobble
+    per_t = -np.exp(u[:, 0]) / np.expm1(u[:, 0])
+    chain[:, 2, 0] = per_t * (left[1] - left[2]) / (2 * _SPREAD)
+    chain[:, 2, 2], chain[:, 2, 3] = wobble[0], -2 * wobble[0]
+    return sums.T[0], sums.T2[0] + wobble[0], problem.noise[rows] + left[0]
 
 
 def solve(problem: Problem) -> tuple[State, NDArray[np.int8], NDArray[np.int32]]:

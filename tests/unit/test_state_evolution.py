@@ -166,6 +166,40 @@ def test_points_that_fail_are_kept_with_a_status():
     assert np.isnan(curve.E_test[1])
 
 
+def test_exact_recovery_is_a_status_and_not_a_number():
+    """Absolute deviations of noiseless labels vanish below a critical ridge, and V with them."""
+    clean = Modes(POWER.values, POWER.weights, POWER.overlaps)
+    model = ConvexReadout(Loss("lad"), Linear())
+    curve = state_evolution(model, clean, ratio=5.0, lam=np.array([1.0, 1e-6]))
+    assert curve.status.tolist() == [Status.CONVERGED, Status.LEFT_RANGE]
+    assert np.isnan(curve.E_test[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "teacher"),
+    [
+        ("logistic", Sign(flips=0.1)),
+        ("hinge", Sign()),
+        ("ridge", Linear()),
+        ("huber", Linear(noise=0.1)),
+    ],
+)
+def test_random_spectra_and_points_converge(name, teacher, rng):
+    for _ in range(6):
+        count = int(rng.integers(1, 30))
+        values = 10 ** rng.uniform(-5, 3, count)
+        weights, overlaps = rng.dirichlet(np.ones(count)), values * rng.dirichlet(np.ones(count))
+        spectrum = Modes(values, weights / weights.sum(), overlaps)
+        curve = state_evolution(
+            ConvexReadout(Loss(name), teacher),
+            spectrum,
+            ratio=10 ** rng.uniform(-2, 2, 8),
+            lam=10 ** rng.uniform(-8, 6, 8),
+        ).check()
+        assert np.all(curve.m**2 <= (1 + 1e-12) * spectrum.rho * curve.q)
+        assert np.nanmax(curve.error["E_test"] / curve.E_test) < 1e-6
+
+
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
