@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 from flint import fmpq, fmpq_mat, nmod_mat
-from sympy import QQ, Expr, Mul, Rational, Symbol
+from sympy import QQ, Expr, Integer, Mul, Rational, Symbol
 from sympy import exp as sympy_exp
 from sympy.polys.matrices import DomainMatrix
 
@@ -103,21 +103,17 @@ def upper_bound(
 
 def _by_scaling(tape: Tape, formal: FormalRing, found: Sequence[Split]) -> UpperBound:
     """Look for rational relations between theta_j df/dtheta_j, as homogeneity gives them."""
-    scales = []
-    for j in range(len(found)):
-        ((monomial, _),) = (*formal.parameter(j).items(), (ONE, 0))[:1]
-        scales.append(tuple((a, -e) for a, e in monomial))
-    flat = [
-        {
-            multiplied(multiplied(m, f), _inverse(s)): c
-            for m, part in g.items()
-            for f, c in part.items()
-        }
-        for g, s in zip(found, scales, strict=True)
-    ]
+    flat: list[Poly] = []
+    for j, column in enumerate(found):
+        joined = {multiplied(m, f): c for m, part in column.items() for f, c in part.items()}
+        flat.append(formal.multiply(joined, formal.parameter(j) or {ONE: fmpq(1)}))
     kernel = _rational_kernel(flat) or []
-    named = tuple(_named(tape, formal, vector, scales) for vector in kernel)
-    return UpperBound(len(found) - len(kernel), named, _PROVED)
+    named = []
+    for vector in kernel:
+        factors = ((j, Rational(int(c.p), int(c.q))) for j, c in sorted(vector.items()))
+        pairs = ((tape.parameters[j], c * (formal.values[j] or Integer(1))) for j, c in factors)
+        named.append(Dependency(tuple(pairs)))
+    return UpperBound(len(found) - len(kernel), tuple(named), _PROVED)
 
 
 def _by_width(tape: Tape, formal: FormalRing, found: Sequence[Split]) -> UpperBound:
@@ -125,10 +121,6 @@ def _by_width(tape: Tape, formal: FormalRing, found: Sequence[Split]) -> UpperBo
     count = len({m for c in found for m in c})
     reason = f"all tangent functions are combinations of {count} functions"
     return UpperBound(min(count, len(found)), (), reason)
-
-
-def _inverse(monomial: Monomial) -> Monomial:
-    return tuple((a, -e) for a, e in monomial)
 
 
 def _split(value: Poly, formal: FormalRing) -> Split:

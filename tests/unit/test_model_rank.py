@@ -120,6 +120,25 @@ def test_relations_with_long_coefficients_are_exact():
     assert vanishing(expr, [a, w, v], [x, y], exact, found.dependencies[0]) < 1e-30
 
 
+def test_relations_with_irrational_coefficients_are_proved():
+    expr, point = a * (w * x + v * y) ** 3, {a: 2, w: sqrt(2), v: 3}
+    found = model_rank(expr, [a, w, v], [x, y], point)
+    assert (found.rank, found.exact) == (2, True)
+    (relation,) = found.dependencies
+    assert vanishing(expr, [a, w, v], [x, y], point, relation) < 1e-30
+
+
+def test_ranks_over_a_number_field_are_those_over_the_rationals_by_its_degree():
+    """sqrt(2) df/da = df/dc - df/db has no rational relation after scaling by the parameters."""
+    expr = a * (x + x**2) + b * (x**3 + v * x) + c * (x**3 + v * x + v * x**2 + v * x)
+    found = model_rank(expr.subs(v, sqrt(2)), [a, b, c], [x], {a: 1, b: 1, c: 1})
+    assert (found.rank, found.exact, found.reason) == (
+        2,
+        True,
+        "exact rank of formal coefficients",
+    )
+
+
 def test_arguments_that_are_one_function_are_not_taken_for_independent():
     same = 2 * tanh(x) / (1 + tanh(x) ** 2)
     family = a * tanh(tanh(2 * x)) + b * tanh(same)
