@@ -11,6 +11,7 @@ from derive.random_gain import MixedLayer
 from derive.rewrite import Log
 from derive.structured_weights import Atoms
 from derive.symbols import Quantity, control
+from derive.tables import Table
 
 alpha = control("alpha", "samples per input dimension, n/d", latex=r"\alpha", positive=True)
 lam = control("lam", "ridge, as in |y - X theta|^2 + lam |theta|^2", latex=r"\lambda", low=0)
@@ -55,6 +56,10 @@ class Base:
         """``-d df / d log x = width * <x Omega/(Omega + x)^2>``, all terms positive."""
         return self.width * Add(*(w * v * x / (v + x) ** 2 for v, w in self.atoms))
 
+    def filled(self, k: Expr, scale: Expr) -> Expr:
+        """``<Omega/(scale Omega + k)>``."""
+        return Add(*(w * v / (k + scale * v) for v, w in self.atoms))
+
     def empty(self, x: Expr, scale: Expr = Integer(1)) -> Expr:
         """``<x/(scale Omega + x)>``, all terms positive."""
         return Add(*(w * x / (scale * v + x) for v, w in self.atoms))
@@ -63,6 +68,57 @@ class Base:
         """Target variance left after shrinking: ``sum w P (x/(scale v + x))^order``."""
         pairs = zip(self.atoms, self.powers, strict=True)
         return Add(*(w * P * (x / (scale * v + x)) ** order for (v, w), P in pairs))
+
+
+@dataclass(frozen=True)
+class TableBase:
+    """A base of many eigenvalues: ``Base`` over tables.
+
+    Attributes:
+        width: of the base, per input dimension.
+        table: rows (weight, 0, eigenvalue).
+        powered: rows (weight times target variance, 0, eigenvalue).
+    """
+
+    width: Expr
+    table: Table
+    powered: Table
+
+    @property
+    def atoms(self) -> Atoms:
+        """Pairs (eigenvalue, weight)."""
+        return tuple((v, w) for w, _, v in self.table.rows)
+
+    @property
+    def powers(self) -> tuple[Expr, ...]:
+        """Target variance along each eigenvalue."""
+        pairs = zip(self.powered.rows, self.table.rows, strict=True)
+        return tuple(wp / w for (wp, _, _), (w, _, _) in pairs)
+
+    @property
+    def mean(self) -> Expr:
+        """Mean eigenvalue."""
+        return self.table.moment(0, 1)
+
+    def df(self, x: Expr) -> Expr:
+        """``width * <Omega/(Omega + x)>``."""
+        return self.width * self.table.mean(0, 1, 1, x, Integer(0))
+
+    def minus_df_rate(self, x: Expr) -> Expr:
+        """``width * <x Omega/(Omega + x)^2>``."""
+        return self.width * x * self.table.mean(0, 1, 2, x, Integer(0))
+
+    def filled(self, k: Expr, scale: Expr) -> Expr:
+        """``<Omega/(scale Omega + k)>``."""
+        return self.table.mean(0, 1, 1, k / scale, Integer(0)) / scale
+
+    def empty(self, x: Expr, scale: Expr = Integer(1)) -> Expr:
+        """``<x/(scale Omega + x)>``."""
+        return x / scale * self.table.mean(0, 0, 1, x / scale, Integer(0))
+
+    def lost(self, x: Expr, scale: Expr = Integer(1), order: int = 1) -> Expr:
+        """``sum w P (x/(scale v + x))^order``."""
+        return (x / scale) ** order * self.powered.mean(0, 0, order, x / scale, Integer(0))
 
 
 @dataclass(frozen=True)
@@ -115,7 +171,7 @@ class Chain:
         assumptions: statements under which the equations hold.
     """
 
-    base: Base
+    base: Base | TableBase
     layers: tuple[Layer | MixedLayer, ...]
     teacher: Teacher
     constants: tuple[tuple[Symbol, Expr], ...] = ()

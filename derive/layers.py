@@ -375,7 +375,7 @@ class _Kernel(_Route):
         super().__init__(chain)
         self.scale = alpha / chain.base.width
         name, k = str(chain.first), self.x[0]
-        start = sum((w * v / (k + self.scale * v) for v, w in chain.base.atoms), Integer(0))
+        start = chain.base.filled(k, self.scale)
         self.h = [_line(self.lines, f"h_{name}", f"h_{{{name}}}", start)]
         self.empty = chain.base.empty(k, self.scale)
         for layer, below in zip(chain.layers, chain.widths, strict=False):

@@ -398,6 +398,14 @@ def _each(given: PerLayer, depth: int, what: str) -> list[Any]:
 
 def _rows(given: Sequence[Sequence[tuple[Number, Number]] | None]) -> tuple[Atoms, ...]:
     """Return the row covariances; none if all are the identity."""
+    for i, atoms in enumerate(given, 1):
+        if isinstance(atoms, str | Expr):
+            raise NotSupportedError(
+                f"rows of layer {i} given as {atoms}",
+                "weights tied to other weights have no closed form here",
+                "for C_2 = f(W_1 W_1^T) use derive.theory.gram_weights; else take the population "
+                "from sampled weights (numeric.population)",
+            )
     out = tuple(
         tuple((exact_number(v), exact_number(w)) for v, w in atoms) if atoms else ()
         for atoms in given
