@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from flint import arb, fmpq
-from sympy import Expr, Float
+from sympy import AtomicExpr, Expr, Float
 
 from derive.balls import enclose
 from derive.enclosing.ball_program import Evaluation
@@ -17,7 +17,7 @@ from derive.enclosing.ball_program import Evaluation
 Digits = Callable[[Evaluation, int], arb]
 
 
-class CertifiedNumber(Expr):
+class CertifiedNumber(AtomicExpr):
     """A real constant with a name and a function that encloses it.
 
     Args:
@@ -47,7 +47,7 @@ class CertifiedNumber(Expr):
         cls, name: str, digits: Digits, *, positive: bool = False, key: Any = None
     ) -> "CertifiedNumber":
         """Make the constant."""
-        self: CertifiedNumber = Expr.__new__(cls)
+        self: CertifiedNumber = AtomicExpr.__new__(cls)
         self.name, self.digits, self.key = name, digits, digits if key is None else key
         self.known_positive = positive
         return self

@@ -8,7 +8,10 @@ from sympy import Expr, Mul, Pow, Symbol, cancel, fraction, together
 
 from derive.errors import DeriveError, NotIntegrableError
 from derive.normal.branches import branches, real_zeros
+from derive.normal.factoring import is_larger
 from derive.normal.intervals import Interval, decided_sign, order
+
+_LARGE = 300
 
 
 def refuse_poles(expr: Expr, x: Symbol) -> None:
@@ -30,7 +33,7 @@ def refuse_poles(expr: Expr, x: Symbol) -> None:
     except DeriveError:
         return
     for cell, smooth in parts:
-        place = _pole(smooth, cell, x)
+        place = None if is_larger(smooth, _LARGE) else _pole(smooth, cell, x)
         if place is not None:
             raise NotIntegrableError(
                 f"the Gaussian mean of {expr}", f"a pole at {x} = {place}", "remove the pole"
