@@ -253,9 +253,9 @@ def _quotient(expr: Mul, x: Symbol) -> Form:
         parts = [_form(smooth, x).on(cell) for cell, smooth in branches(expr, x)]
         return Form({}, {}).plus(*parts)
     rational, others = sift(expr.args, lambda arg: bool(arg.is_rational_function(x)), binary=True)
-    whole = cancel(Mul(*rational))
-    if not whole.is_polynomial(x):
-        denominator = next(arg for arg in expr.args if is_denominator(arg, x))
+    whole, strange = cancel(Mul(*rational)), [arg for arg in others if is_denominator(arg, x)]
+    if strange or not whole.is_polynomial(x):
+        denominator = next(arg for arg in (*strange, *expr.args) if is_denominator(arg, x))
         raise _no_rule(denominator, _hint(denominator))
     return _form(whole, x).times(_form(Mul(*others), x))
 

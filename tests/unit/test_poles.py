@@ -49,6 +49,13 @@ def test_a_pole_off_its_branch_or_removed_does_no_harm(f, plain):
         assert abs(expect(f).ball(20).mpf(25) - truth) < 1e-18
 
 
+@pytest.mark.parametrize("f", [exp(2 * z) / (1 + exp(z)) ** 2, z / (1 + exp(z)) / (2 + sin(z))])
+def test_a_denominator_that_is_no_polynomial_has_no_rule(f):
+    value = expect(f)
+    assert value.kind is Kind.BALL
+    assert "no rule for" in value.reason
+
+
 def test_a_quotient_that_cancels_has_a_closed_form():
     value = expect((z**3 - 1) / (z - 1) * Abs(z) / z)
     assert value.kind is Kind.CLOSED_FORM
