@@ -15,7 +15,7 @@ from derive.random_matrices.averaged_pencil import TAU, AveragedPencil, FreeGrou
 from derive.random_matrices.block_inverse import inverse_entries
 from derive.random_matrices.covariance_map import Index
 from derive.random_matrices.dependency_graph import ordered, smallest_core
-from derive.random_matrices.trace_series import agrees, candidates
+from derive.random_matrices.trace_series import agrees, candidates, doubt
 from derive.rewrite import Log, Step
 from derive.symbols import Quantity
 
@@ -83,6 +83,9 @@ def _merge(model: AveragedPencil) -> tuple[dict[Index, Expr], Log]:
         suggested = {b: s for b, s in suggested.items() if b not in failed}
     zeros = sum(1 for s in suggested.values() if s is None)
     result = f"{len(model.unknowns)} traces in eta, {zeros} vanish, {len(merged) - zeros} repeat"
+    if merged:
+        chance = doubt(model, len(merged))
+        result += f"; identities at random points, one of them false with probability {chance:.0e}"
     return merged, Log((Step("merge equal unknowns", result),))
 
 

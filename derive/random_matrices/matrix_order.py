@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from sympy import Add, Expr, Integer, Mul, Pow, Rational, S
 
+from derive.random_matrices.matrix_blocks import Blocks, Part
 from derive.random_matrices.matrix_letters import Flip, Gaussian, Wigner
 from derive.random_matrices.matrix_nodes import Formula, Inverse, Product, Sum
 
@@ -62,6 +63,10 @@ def _order(node: Formula, sizes: frozenset[Expr], said: list[str]) -> Expr:
         return -_order(node.args[0], sizes, said)
     if isinstance(node, Product):
         return degree(node.args[0], sizes) + sum(_order(f, sizes, said) for f in node.factors)
+    if isinstance(node, Part):
+        return _order(node.args[0], sizes, said)
+    if isinstance(node, Blocks):
+        return max((_order(b, sizes, said) for row in node.args for b in row), default=Rational(0))
     if not isinstance(node, Sum):
         return Rational(0)
     orders = [(_order(t, sizes, said), t) for t in node.args]

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from flint import fmpq, fmpq_mat
-from sympy import Basic, Expr, Integer, Rational, prime
+from sympy import Basic, Expr, Integer, Poly, Rational, fraction, prime, together
 
 from derive.random_matrices.averaged_pencil import TAU, AveragedPencil
 from derive.random_matrices.covariance_map import Index
@@ -84,6 +84,27 @@ def agrees(
             if inverse[block[0], block[1]] != other or _mixed(model, block, leader):
                 failed.add(block)
     return sorted(failed)
+
+
+def doubt(model: AveragedPencil, count: int) -> float:
+    """Return a bound of the probability that ``agrees`` lets one of ``count`` false merges pass.
+
+    An entry of the inverse is a quotient of minors, polynomials of degree at most N D once powers
+    in denominators are cleared, where D bounds the degree of an entry of the N x N pencil; so the
+    difference of two entries, one times a factor, has a numerator of degree at most 4 N D. It
+    vanishes at a random point with probability at most degree / 2^48 (Schwartz and Zippel), and the
+    points are independent.
+    """
+    terms = [e for _, e in model.fixed_terms()] + [p.coefficient for p in model.pairs]
+    degree = 2 + max((_degree(model.field.rooted(e)) for e in terms), default=1)
+    share = Fraction(4 * model.pencil.size * degree, 2**48)
+    return float(count * share**IDENTITY_POINTS)
+
+
+def _degree(expr: Expr) -> int:
+    """Return a bound of the degree of a rational expression, powers in denominators counted."""
+    top, bottom = fraction(together(expr))
+    return sum(Poly(p, *p.free_symbols).total_degree() for p in (top, bottom) if p.free_symbols)
 
 
 def _mixed(model: AveragedPencil, block: Index, leader: tuple[Index, Expr] | None) -> bool:

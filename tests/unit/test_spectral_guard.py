@@ -1,8 +1,8 @@
 """The half-plane guard of compiled spectra: coarse sweeps across bands, against a walk in mpmath.
 
-An answer is accepted only with all upper functions in the upper half-plane. Without that the coupled
-curve below takes a point off its support for one inside, and its bands are wrong. Halving Newton
-steps that would leave the half-plane is not needed for the answer; it saves a few steps.
+An answer is accepted only with all upper functions in the upper half-plane. Without that the
+coupled curve below takes a point off its support for one inside, and its bands are wrong. Halving
+Newton steps that would leave the half-plane is not needed for the answer; it saves a few steps.
 """
 
 import mpmath
