@@ -18,7 +18,7 @@ from functools import cached_property
 from flint import arb, fmpq
 from sympy import Expr, Rational
 
-from derive.enclosing.ball_program import Evaluation
+from derive.enclosing.ball_program import Evaluation, working_precision
 from derive.enclosing.certified import CertifiedNumber
 from derive.errors import RangeError
 
@@ -82,7 +82,14 @@ class GramRule:
         return node, weight
 
     def _refined(self, start: float, prec: int) -> tuple[arb, arb]:
-        """Return a node by Newton's method and its weight 1/sum p_k^2."""
+        """Return a node by Newton's method and its weight 1/sum p_k^2.
+
+        The recurrence widens balls by about a bit per step, so it runs with that many more.
+        """
+        with working_precision(prec + 2 * self.count + 30):
+            return self._at_precision(start, prec)
+
+    def _at_precision(self, start: float, prec: int) -> tuple[arb, arb]:
         h = arb(start)
         for _ in range(4 + math.ceil(math.log2(prec / 40 + 1))):
             value, slope, _ = self._polynomial(h)

@@ -6,9 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mpmath import mpf, workdps
+from sympy import Rational
 
 from derive.activation import Activation
+from derive.balls import enclose
+from derive.exact import exact_number
 from derive.theory.deep_features import SharedLayer, deep_features
+from derive.theory.gram_weights import gram_features, h
 from numeric.compiled import compile
 from numeric.reference import reference
 
@@ -20,7 +24,8 @@ CLIP = "1.1*clip(z, -2, 2)"
 def declared(case):
     target = SharedLayer(case["shared"]) if "shared" in case else case.get("target", "linear")
     spectrum = [tuple(atom) for atom in case.get("spectrum", [["1", "1"]])]
-    return deep_features(case["layers"], target, spectrum=spectrum)
+    rows = [[tuple(atom) for atom in atoms] for atoms in case.get("rows", [])]
+    return deep_features(case["layers"], target, spectrum=spectrum, rows=rows)
 
 
 def agrees(value, text, printed=True):
@@ -34,7 +39,7 @@ def agrees(value, text, printed=True):
 @pytest.mark.parametrize("name", sorted(POINTS))
 def test_reference_reproduces_every_printed_digit(name):
     case = POINTS[name]
-    result = reference(declared(case).system(), digits=25, **case["controls"])
+    result = reference(declared(case), digits=25, **case["controls"])
     expected = {k: v for k, v in case.items() if k in result.values}
     assert expected
     assert all(agrees(result[k], text) for k, text in expected.items())
@@ -53,6 +58,22 @@ def test_evaluator_is_within_1e12_of_the_values(name):
         assert solution[key] == pytest.approx(float(case[key]), rel=1e-12)
 
 
+def test_rows_that_depend_on_the_first_weights_to_18_digits():
+    case = TABLE["gram"]["C11"]
+    model = gram_features(case["layers"], 1 / (h + exact_number(case["c"])), case["gamma_1"])
+    result = reference(model, digits=18, **case["controls"])
+    assert abs(enclose(model.variances[1], 20).mpf(20) - mpf(case["r_2"])) < 1e-16
+    with workdps(30):
+        gaps = [abs(result[k] / mpf(case[k]) - 1) for k in ("m", "E_test", "E_train")]
+        assert max(gaps) < mpf(10) ** -18
+
+
+def test_moments_of_two_rectifier_layers_to_every_printed_digit():
+    model = deep_features(["relu", "relu"])
+    assert model.variances[-1] == Rational(1, 4)
+    assert agrees(enclose(model.squared_means[-1], 25).mpf(25), ".1234327725500928871245")
+
+
 @pytest.mark.parametrize("text", sorted(TABLE["constants"]))
 def test_constants_of_the_variance_chain_to_every_printed_digit(text):
     rows = TABLE["constants"][text]
@@ -65,8 +86,6 @@ def test_constants_of_the_variance_chain_to_every_printed_digit(text):
 
 
 def test_variances_of_the_tanh_chain_to_every_printed_digit():
-    from derive.balls import enclose
-
     model = deep_features(["tanh"] * 3)
     for r, text in zip(model.variances[1:], TABLE["constants"]["tanh"]["variance"], strict=True):
         assert agrees(enclose(r, 30).mpf(30), text)
