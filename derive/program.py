@@ -267,6 +267,7 @@ class _Builder:
         results = (*self.x[1:], value, chain(value, rate), *more(rate))
         return self.block((self.x[0],), (*lines, *slopes), results)
 
+    @cached_property
     def _jacobian(self) -> tuple[list[Line], list[list[Expr]]]:
         """Return lines and rows: partial derivatives of each right side in each unknown.
 
@@ -320,7 +321,7 @@ class _Builder:
         return lines, step
 
     def newton(self) -> Block:
-        jacobian, rows = self._jacobian()
+        jacobian, rows = self._jacobian
         along, A, slope = self._along(rows)
         defects = [e.residual for e in self.system.equations]
         solve, step = self._solve(rows, A, slope, defects, "n")
@@ -351,14 +352,14 @@ class _Builder:
 
     def _inclusion(self) -> Block:
         """Newton with the Jacobian over boxes x and the defects at points at_x."""
-        linear = self._linearized()
+        linear = self._linearized
         along, A, slope = self._along(linear.rows)
         solve, step = self._solve(linear.rows, A, slope, linear.defects, "i")
         return self.block((*self.x, *linear.points), (*linear.lines, *along, *solve), step)
 
     def _steps(self) -> Iterator[tuple[int, Block]]:
         """Solve row i of the linear equations for step i, given the other steps."""
-        linear = self._linearized()
+        linear = self._linearized
         moves = [fresh(f"move_{u.name}") for u in self.x]
         for i in range(self.n - 1, 0, -1):
             row, later = linear.rows[i], moves[i + 1 : i + 2]
@@ -370,8 +371,9 @@ class _Builder:
             inputs = (*self.x, *linear.points, *moves)
             yield i, self.block(inputs, linear.lines, [-total / row[i]])
 
+    @cached_property
     def _linearized(self) -> "_Linear":
-        jacobian, rows = self._jacobian()
+        jacobian, rows = self._jacobian
         at = {s: fresh(f"at_{s.name}") for s in (*self.x, *(s for s, _ in self.base))}
         there = [(at[s], e.xreplace(at)) for s, e in self.base]
         defects = [e.residual.xreplace(at) for e in self.system.equations]
@@ -472,7 +474,7 @@ class _Builder:
         The errors of the unknowns and all roundings are carried through every line by absolute
         values, so the bound is first order and may be generous where errors would cancel.
         """
-        jacobian, rows = self._jacobian()
+        jacobian, rows = self._jacobian
         along, A, slope = self._along(rows)
         direct, rate = forward(self.base, {self.control: Integer(1)}, "p")
         lines = [*self.base, *jacobian, *along, *direct]

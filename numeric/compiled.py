@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from derive.codegen import ScalarPrinter, module_source
 from derive.coupled import AnyProgram, CoupledDeclaration, CoupledProgram, frozen, is_coupled
-from derive.errors import NotSupportedError, UnknownNameError
+from derive.errors import NotSupportedError, ShapeError, UnknownNameError
 from derive.printing.lane_phases import Asked, LaneProgram, row_names
 from derive.printing.lane_program import lane_program
 from derive.program import Declaration, Program
@@ -142,15 +142,24 @@ class Evaluator:
     ) -> NDArray[np.float64]:
         """Solve prepared inputs of shape (controls, size); return the rows, shape (rows, size).
 
-        ``size`` must be a multiple of ``kernel.width``. Nothing is checked; this is what benchmarks
-        time. The last two rows are status and steps. ``out`` takes the rows, if it is given:
-        contiguous, float64.
+        ``size`` must be a multiple of ``kernel.width``. Values are not checked; this is what
+        benchmarks time. The last two rows are status and steps. ``out`` takes the rows, if it is
+        given: contiguous.
+
+        Raises:
+            ShapeError: for arrays of another shape or type.
 
         Accuracy: per point, see ``Solution.error``.
         """
         size, kernel = inputs.shape[1], self.kernel
         rows = len(row_names(self.program, self.asked))
         filled = np.empty((rows, size)) if out is None else out
+        _check_arrays(
+            f"solve {self.program.name}",
+            (inputs, filled),
+            (len(self.program.inputs), rows),
+            kernel.width,
+        )
         flat, result = inputs.ravel(), filled.reshape(-1)
 
         def solve(first: int, last: int) -> None:
@@ -229,12 +238,31 @@ def compile(
         return _on_cuda(model, target, precision, (outputs, errors, slopes))
     if precision_named(precision).name != "float64":
         raise NotSupportedError(f"precision {precision!r}", "the target is cpu", "use float64")
+    if not (is_coupled(model) or isinstance(model, System | Program) or hasattr(model, "system")):
+        raise NotSupportedError(
+            f"compile {model!r}", "it is no system", "give a System, a Program or a declaration"
+        )
     if is_coupled(model):
         return _coupled(frozen(cast(Any, model)), outputs, errors, slopes, method)
     ready = freeze(cast(Any, model))
     asked = Asked(ready.outputs if outputs is None else tuple(outputs), errors, slopes)
     lanes = lane_program(ready, asked)
     return Evaluator(ready, asked, _kernel(lanes, method), constant_values(ready))
+
+
+def _check_arrays(
+    asked: str, arrays: tuple[NDArray[np.float64], ...], rows: tuple[int, ...], width: int
+) -> None:
+    """Refuse arrays that machine code would read or write beyond their ends."""
+    size = arrays[0].shape[-1]
+    for array, count in zip(arrays, rows, strict=True):
+        fits = array.shape == (count, size) and array.dtype == np.float64
+        if not fits or size % width:
+            raise ShapeError(
+                f"an array of shape {array.shape} of {array.dtype} to {asked}",
+                f"it takes float64 in {count} rows, and points in multiples of {width}",
+                "call the evaluator itself, which prepares them",
+            )
 
 
 def _on_cuda(

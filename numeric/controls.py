@@ -112,12 +112,26 @@ def padded_inputs(
 
 def _as_floats(name: str, value: Any) -> NDArray[np.float64]:
     try:
-        array = np.asarray(value, dtype=np.float64)
+        array = _filled(value)
     except (TypeError, ValueError) as error:
         raise RangeError(f"{name} = {value!r}", "not a number or array", "give numbers") from error
     if array.ndim == 0 and np.isnan(array):
         raise RangeError(f"{name} = nan", "not a number", "give a number")
     return array
+
+
+def _filled(value: Any) -> NDArray[np.float64]:
+    """Return an array of doubles; masked entries are NaN.
+
+    Raises:
+        TypeError: for complex numbers, whose imaginary parts a conversion would drop.
+    """
+    if np.ma.isMaskedArray(value):
+        return np.asarray(np.ma.filled(value.astype(np.float64), np.nan))
+    found = np.asarray(value)
+    if np.iscomplexobj(found):
+        raise TypeError("complex")
+    return np.asarray(found, dtype=np.float64)
 
 
 def _check_range(quantity: Quantity, array: NDArray[np.float64]) -> None:
@@ -129,6 +143,6 @@ def _check_range(quantity: Quantity, array: NDArray[np.float64]) -> None:
     where = f"[{', '.join(map(str, index))}]" if index else ""
     raise RangeError(
         f"{quantity.name}{where} = {array[index]:g}",
-        "out of range",
+        "out of range" if np.isfinite(array[index]) else "not finite",
         f"give {quantity.range_text()}",
     )
