@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from derive.channels import ConvexReadout
 from derive.errors import NotSupportedError, RangeError, ShapeError
 from derive.theory.deep_features import DeepFeatures
 from numeric.compressed_spectrum import compress
@@ -33,6 +34,7 @@ from numeric.populations.samples import SampledSpectrum, sampled_spectrum
 from numeric.ridge_readout_theory import ridge_curve
 from numeric.solution import Solution, Status
 from numeric.spectral_functions import Modes, SpectralFunctions
+from numeric.state_evolution import ReadoutCurve, state_evolution
 
 Array = NDArray[np.float64]
 _MANY = 2_000_000  # points times modes, from where on a table of the sums pays
@@ -96,6 +98,46 @@ class Population:
         points = np.broadcast(given, np.asarray(lam), np.asarray(noise)).size
         curve = ridge_curve(self._quick(points), ratio=given / size, lam=lam, noise=noise)
         return _with_control(curve, name, given)
+
+    def readout(
+        self,
+        model: ConvexReadout,
+        *,
+        lam: ArrayLike,
+        n: ArrayLike | None = None,
+        alpha: ArrayLike | None = None,
+    ) -> ReadoutCurve:
+        """Return the learning curve of a readout with any convex loss; see ``state_evolution``.
+
+        Args:
+            model: loss and teacher.
+            lam: ridge > 0, in the convention (lam/2) |theta|^2.
+            n: numbers of training samples; for an architecture give ``alpha`` instead.
+            alpha: n/d, for an architecture.
+
+        Raises:
+            NotSupportedError: for data, whose teacher is not known.
+
+        Example:
+            >>> from derive.channels import ConvexReadout, Sign
+            >>> from derive.losses import Loss
+            >>> logistic = ConvexReadout(Loss("logistic"), Sign())
+            >>> flat = population(omega=np.eye(4), phi=np.eye(4), psi=np.eye(4))
+            >>> round(float(flat.readout(logistic, n=8, lam=0.05).E_test), 10)
+            0.1762585747
+        """
+        if self.source == "data":
+            raise NotSupportedError(
+                f"{model} from data",
+                "the teacher behind the labels is not known, only its linear part",
+                "use ridge, or give weights or covariances with a target",
+            )
+        given = self._control(n, alpha)
+        size = self.width if self.features is None else self.features
+        name = "alpha" if self.features is None else "n"
+        curve = state_evolution(model, self.functions, ratio=given / size, lam=lam)
+        controls = {name: np.broadcast_to(given, curve.shape).copy(), "lam": curve.controls["lam"]}
+        return replace(curve, controls=controls)
 
     def _quick(self, points: int) -> SpectralFunctions:
         """Return the functions, as a table where many points would each sum over many modes."""

@@ -119,6 +119,24 @@ class Rainbow:
 
 
 @dataclass(frozen=True)
+class Tied:
+    """Two layers with W_2 = W_1^T, which no closed form covers, and a target of its own.
+
+    Attributes:
+        activation: of all layers; all widths are d.
+    """
+
+    activation: str = "tanh"
+
+    def __call__(self, d: int, rng: np.random.Generator) -> Pair:
+        """Return one draw at input dimension d."""
+        named = Activation(self.activation)
+        first = rng.standard_normal((d, d)) / np.sqrt(d)
+        learner = Network((first, first.T), (named,) * 2, (np.zeros(d),) * 2)
+        return Pair(learner, _drawn([d, d], (self.activation,), rng))
+
+
+@dataclass(frozen=True)
 class Independent:
     """Networks with independent Gaussian weights: the case that the architecture route covers.
 
@@ -176,8 +194,8 @@ def simulate_networks(  # noqa: PLR0913  (the controls of the experiment and of 
     """Measure errors of readouts over what the theory predicts for the same weights.
 
     Args:
-        recipe: draws the networks at a size: ``Rainbow``, ``Independent``, ``Same``, or any
-            picklable function of (d, rng).
+        recipe: draws the networks at a size: ``Rainbow``, ``Tied``, ``Independent``, ``Same``, or
+            any picklable function of (d, rng).
         alpha: samples over d.
         lam: ridges > 0, a number or a vector.
         noise: variance of the label noise.

@@ -8,7 +8,14 @@ import pytest
 
 from derive.activation import Activation
 from numeric.compare import compare
-from numeric.experiments.given_networks import Independent, Pair, Rainbow, Same, simulate_networks
+from numeric.experiments.given_networks import (
+    Independent,
+    Pair,
+    Rainbow,
+    Same,
+    Tied,
+    simulate_networks,
+)
 from numeric.experiments.training import fresh, train
 from numeric.population import population
 from numeric.populations.networks import linearise, network
@@ -34,6 +41,22 @@ def test_network_with_shared_and_structured_weights_as_in_the_first_figure():
     for output in ("m", "E_test"):
         assert not verdict.moved(1.03, outputs=(output,)).agree
         assert not verdict.moved(0.97, outputs=(output,)).agree
+
+
+def test_tied_weights_are_right_from_the_weights_and_wrong_in_closed_form():
+    pair = Tied()(300, np.random.default_rng(0))
+    first, second = pair.learner.weights
+    below = linearise(network([first], "tanh"), network([], ())).covariances.omega
+    spread = np.mean(np.diag(second @ below @ second.T))
+    independent = np.trace(below) / 300
+    assert spread == pytest.approx(0.761, abs=0.01)  # 2 kappa_1^2 + kappa_*^2
+    assert independent == pytest.approx(0.394, abs=0.01)
+    found = simulate_networks(
+        Tied(), alpha=(0.5, 2.0), lam=[0.05], noise=0.1, d=(50, 100, 200), trials=10
+    )
+    verdict = against_one(found, "m", "E_test")
+    assert verdict.agree, verdict.table()
+    assert verdict.resolves < 0.02
 
 
 def test_target_network_of_another_depth():
