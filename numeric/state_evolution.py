@@ -26,6 +26,7 @@ from derive.channels import ConvexReadout
 from derive.errors import NotSupportedError, RangeError, ShapeError
 from derive.exact import exact_number
 from numeric.channel_code import ROWS, compile_channel
+from numeric.far_spectrum import with_far_field
 from numeric.solution import Solution, Status
 from numeric.spectral_functions import SpectralFunctions
 from numeric.state_newton import COARSE, FINE, Problem, State, evaluate, newton, solve, solved
@@ -206,8 +207,9 @@ def _problem(
     r, ridge = (np.ascontiguousarray(a.reshape(-1), dtype=float) for a in arrays)
     channel = compile_channel(model.loss, model.teacher.signs)
     teacher = np.full(count, noise), np.full(count, flips)
-    scale = _mean_eigenvalue(spectrum)
-    return Problem(channel, spectrum, r, ridge, *teacher, scale), arrays[0].shape
+    far = with_far_field(spectrum)
+    scale = _mean_eigenvalue(far)
+    return Problem(channel, far, r, ridge, *teacher, scale), arrays[0].shape
 
 
 def _teacher(model: ConvexReadout) -> tuple[float, float]:

@@ -143,8 +143,9 @@ def _fields(
     t, q_hat = u[:, 0], np.exp(u[:, 2])
     x = problem.scale / np.expm1(t)
     slide = np.exp([0.0, _SPREAD, -_SPREAD])[:, None]
-    sums = problem.spectrum(x * slide)
-    y = x / lam
+    known = np.isfinite(x) & (x > 0)
+    sums = problem.spectrum(np.where(known, x, problem.scale) * slide)
+    y = np.where(known, x, np.nan) / lam
     V = y * sums.df1[0]
     chain = np.zeros((len(t), 3, 4))
     chain[:, 0, 0], chain[:, 0, 3] = -np.exp(t) / np.expm1(t) * y * sums.df2[0], -V

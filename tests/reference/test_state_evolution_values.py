@@ -9,6 +9,8 @@ from mpmath import mp, mpf
 from derive.channels import ConvexReadout, Linear, Sign
 from derive.errors import NotConvergedError
 from derive.losses import Loss
+from derive.theory import deep_features
+from numeric.populations.architecture import chain_spectrum
 from numeric.spectral_functions import Modes, Sums
 from numeric.state_evolution import state_evolution
 from numeric.state_reference import ExactModes, state_reference
@@ -96,6 +98,13 @@ def test_logistic_regression_on_white_features_has_its_known_digits():
 
 def test_logistic_regression_on_two_tanh_layers_has_its_known_digits():
     curve = state_evolution(LOGISTIC, DEEP, ratio=1 / 1.25, lam=0.1)
+    for name, text in D2.items():
+        assert float(curve[name]) == pytest.approx(float(text), rel=1e-12)
+
+
+def test_the_population_of_the_architecture_gives_the_known_digits():
+    spectrum = chain_spectrum(deep_features(["tanh", "tanh"]), (0.75, 1.25))
+    curve = state_evolution(LOGISTIC, spectrum, ratio=0.8, lam=0.1)
     for name, text in D2.items():
         assert float(curve[name]) == pytest.approx(float(text), rel=1e-12)
 
