@@ -7,6 +7,7 @@ never to prove.
 
 from typing import Any, Literal
 
+from flint import acb, arb
 from sympy import (
     Abs,
     Add,
@@ -39,7 +40,7 @@ from sympy import (
     tanh,
 )
 
-from derive.enclosing.ball_program import Evaluation, working_precision
+from derive.enclosing.ball_program import Evaluation, compile_ball, working_precision
 from derive.enclosing.kinks import pieces
 from derive.errors import DeriveError
 from derive.normal.branches import branches, has_kinks
@@ -51,6 +52,7 @@ ODD = (sin, sinh, tan, tanh, atan, asinh, erf, erfi, sign)
 EVEN = (cos, cosh, sech, Abs)
 BOUNDED = (sin, cos, tanh, atan, asinh, erf, erfc, sech, sign, Heaviside)
 _PRECISION = 128
+_ROUGH = 64
 POINTS = (Rational(7, 5), Rational(3, 11), Rational(29, 8))
 
 
@@ -66,8 +68,9 @@ def parity(expr: Expr, variable: Symbol = z) -> Parity:
     if found is not None:
         return found
     mirrored = expr.xreplace({variable: -variable})
+    senses = _possible(expr, variable)
     for sense, name in ((1, "even"), (-1, "odd")):
-        if _refuted(expr, mirrored, sense, variable):
+        if sense not in senses:
             continue
         proved = _identical(expr, sense * mirrored, variable)
         if proved or _identical_pieces(expr, sense, variable):
@@ -163,19 +166,22 @@ def _has_floor(base: Expr, x: Symbol) -> bool:
     )
 
 
-def _refuted(expr: Expr, mirrored: Expr, sense: int, x: Symbol) -> bool:
-    """Return whether a point shows that expr differs from sense * mirrored."""
+def _possible(expr: Expr, x: Symbol) -> list[int]:
+    """Return the signs s for which no point shows, in balls, that f(-x) differs from s f(x)."""
+    senses = [1, -1]
     if expr.free_symbols != {x}:
-        return False
-    for point in POINTS:
-        try:
-            here, there = (f.subs(x, point).evalf(15) for f in (expr, sense * mirrored))
-            gap = abs(here - there)
-        except (ValueError, TypeError, ZeroDivisionError, ArithmeticError):
-            continue  # outside the domain of a function
-        if gap.is_Float and gap > 1e-6 * (1 + abs(here)):
-            return True
-    return False
+        return senses
+    try:
+        with working_precision(_ROUGH):
+            f = compile_ball(expr, x, Evaluation(_ROUGH))
+            for point in POINTS:
+                at = acb(arb(int(point.p)) / int(point.q))
+                here, there = f(at, False), f(-at, False)
+                if here.is_finite() and there.is_finite():
+                    senses = [s for s in senses if (here - s * there).contains(0)]
+    except DeriveError:
+        return senses  # without a ball nothing is refuted
+    return senses
 
 
 def _identical(one: Expr, two: Expr, x: Symbol) -> bool:
