@@ -399,6 +399,12 @@ def deep_features_covariance(model: DeepFeatures, gamma: Sequence[object]) -> La
     """
     model.system()  # refuses networks that the layer map does not describe
     chain = model.chain()
+    if any(isinstance(layer, MixedLayer) or layer.rows for layer in chain.layers):
+        raise NotSupportedError(
+            "the law of Omega_L of this network",
+            "neurons of a layer differ, or rows have a covariance",
+            "take the spectrum of sampled weights",
+        )
     if len(gamma) != model.depth:
         found = f"{len(gamma)} widths for depth {model.depth}"
         raise ShapeError("widths gamma", found, "give one per layer")

@@ -1,0 +1,107 @@
+"""Best ridges, phase boundaries and peaks, against closed forms and the curves themselves."""
+
+import numpy as np
+import pytest
+from sympy import Symbol
+
+from derive.best_ridge import known_best_ridge
+from derive.descents import thresholds
+from derive.errors import NoRuleError, RangeError
+from derive.layer_chain import lam, noise
+from derive.theory.deep_features import SharedLayer, deep_features
+from numeric.best_ridge import Where, best_ridge, noise_threshold
+from numeric.compiled import compile
+
+OWN = deep_features(["erf", "erf"], SharedLayer(2), signal=2)
+AT = {"alpha": 1.3, "gamma": (2.0, 1.5)}
+
+
+@pytest.fixture(scope="module")
+def own():
+    return compile(OWN)
+
+
+@pytest.fixture(scope="module")
+def linear():
+    return compile(deep_features(["erf"]))
+
+
+def test_the_known_ridge_is_the_minimum_of_the_curve(own):
+    known = known_best_ridge(OWN)
+    found = best_ridge(own, noise=0.6, **AT)
+    assert found.where is Where.INSIDE
+    assert found.lam == pytest.approx(float(known.lam.subs(noise, 0.6)), rel=1e-5)
+    solution = own(lam=0.3, noise=0.6, **AT)
+    assert float(known.E_test.subs(Symbol("m", positive=True), float(solution.m))) == pytest.approx(
+        float(solution.E_test)
+    )
+
+
+def test_brackets_hold_a_certain_change_of_sign(linear):
+    found = best_ridge(linear, alpha=0.8, gamma=(2.0,), noise=0.3)
+    assert found.bracket[0] < found.lam < found.bracket[1]
+    assert found.slopes[0] < 0 < found.slopes[1]
+    around = linear(lam=np.array([0.7, 1, 1.4]) * found.lam, alpha=0.8, gamma=(2.0,), noise=0.3)
+    assert int(np.argmin(around.E_test)) == 1
+
+
+def test_noiseless_represented_targets_want_no_ridge(own):
+    assert best_ridge(own, noise=0.0, **AT).where is Where.ZERO
+
+
+def test_targets_that_cannot_be_seen_want_an_infinite_ridge():
+    model = deep_features(["abs"], centre=True)
+    assert best_ridge(model, alpha=1.0, gamma=(2.0,), noise=0.1).where is Where.INFINITE
+
+
+def test_the_phase_boundary_separates_interpolation_from_regularisation(linear):
+    at = {"alpha": 0.8, "gamma": (4.0,)}
+    edge = noise_threshold(linear, lam=1e-7, **at)
+    assert edge == pytest.approx(noise_threshold(linear, lam=1e-6, **at), rel=1e-3)
+    assert edge > 0
+    assert best_ridge(linear, noise=edge * 0.9, **at).where is Where.ZERO
+    assert best_ridge(linear, noise=edge * 1.1, **at).where is Where.INSIDE
+
+
+def test_on_the_boundary_of_a_represented_target_noise_is_the_ridge(own):
+    assert noise_threshold(own, lam=0.4, **AT) == pytest.approx(0.8, rel=1e-6)
+
+
+def test_other_targets_have_no_known_ridge():
+    with pytest.raises(NoRuleError, match=r"numeric\.best_ridge"):
+        known_best_ridge(deep_features(["erf"]))
+
+
+def test_what_is_sought_must_not_be_given(linear):
+    with pytest.raises(RangeError, match="the ridge is what is sought"):
+        best_ridge(linear, alpha=1, gamma=(2.0,), noise=0.1, lam=1)
+    with pytest.raises(RangeError, match="it is what is sought"):
+        noise_threshold(linear, alpha=1, gamma=(2.0,), noise=0.1, lam=1)
+
+
+def maxima(evaluate, **controls):
+    """Sample ratios of the local maxima of the test error."""
+    alpha = np.geomspace(0.3, 12, 2001)
+    error = evaluate(alpha=alpha, **controls).E_test
+    inside = (error[1:-1] > error[:-2]) & (error[1:-1] > error[2:])
+    return alpha[1:-1][inside]
+
+
+def test_weak_nonlinearity_descends_three_times_at_the_thresholds():
+    model = deep_features(["erf(z/3)"])
+    places = thresholds(model)
+    assert [p.kind for p in places] == ["linear", "nonlinear"]
+    evaluate = compile(model)
+    found = maxima(evaluate, gamma=(5.0,), lam=1e-8, noise=0.5)
+    assert np.allclose(found, [1, 5], rtol=0.05)
+    values = {str(s): float(e) for s, e in model.constants()}
+    named = {s: values[s.name] for s in places[0].ridge.free_symbols if s != lam}
+    floor = float(places[0].ridge.subs(named | {lam: 1e-8}))
+    assert floor == pytest.approx((values["b_1"] + 1e-8) / values["a_1"])
+    assert len(maxima(evaluate, gamma=(5.0,), lam=0.3, noise=0.5)) < 2  # a ridge removes it
+
+
+def test_thresholds_of_deep_networks_list_every_level():
+    places = thresholds(deep_features(["erf", "erf", "erf"]))
+    assert [str(p.alpha) for p in places] == ["1", "gamma_1", "gamma_2", "gamma_3"]
+    assert [p.kind for p in places] == ["linear", "layer", "layer", "nonlinear"]
