@@ -102,13 +102,17 @@ class Graded:
         return next(p for p in self.panels if p.side == side and cell < p.last)
 
 
-def graded(function: Exact, floor: float = _NOTHING, most: int = 1200) -> Graded:
+def graded(
+    function: Exact, floor: float = _NOTHING, most: int = 1200, noise: float = 0.0
+) -> Graded:
     """Approximate a function of the correlation to rounding, relative to each value.
 
     Args:
         function: called at rational correlations; returns the value to 80 bits or more.
         floor: absolute values below it are not resolved relative to themselves.
         most: largest number of panels.
+        noise: absolute error of the values of the function; they are not resolved below a
+            thousand times that.
 
     Accuracy: an estimate from the last coefficients of each panel, not a proof; where the limit of
         panels is reached or one cell is too wide, ``resolved`` is False and ``Panel.error`` larger.
@@ -120,8 +124,10 @@ def graded(function: Exact, floor: float = _NOTHING, most: int = 1200) -> Graded
     """
     centre = function(Fraction(0))
     crossing = centre == 0 or function(Fraction(1, 2)) * function(Fraction(-1, 2)) < 0
+    crossing = crossing and not noise
+    floor = max(floor, _NOTHING, 1e3 * noise)
     ends = (float(function(Fraction(1))), float(function(Fraction(-1))))
-    builder = _Builder(function, centre, crossing, max(floor, _NOTHING))
+    builder = _Builder(function, centre, crossing, floor, noise)
     panels: list[Panel] = []
     resolved = True
     for side in (1, -1):
@@ -160,6 +166,7 @@ class _Builder:
     centre: Fraction
     crossing: bool
     floor: float
+    noise: float
 
     def panel(self, side: int, first: int, last: int, forced: bool) -> tuple[Panel, bool] | None:
         """Return a panel and whether it is resolved; None if it should be cut."""
@@ -178,7 +185,7 @@ class _Builder:
         found = _chebyshev(values)
         size = float(np.abs(values).max())
         left = float(np.abs(found[-_CHECKED:]).max())
-        good = left <= _LEFT_OUT * size or size < self.floor
+        good = left <= max(_LEFT_OUT * size, self.noise) or size < self.floor
         if not forced and not (good and not self._varies(values.tolist())):
             return None
         powers = _powers(found)

@@ -1,11 +1,13 @@
 r"""Kernels to machine code: arrays of correlations in, arrays of kernel values out.
 
-Stage: a ``derive.kernels.Kernel`` in, a ``CompiledKernel`` out. Three kinds of generated code:
+Stage: a ``derive.kernels.Kernel`` in, a ``CompiledKernel`` out. Kinds of generated code:
 
 * a closed form of elementary functions is printed as it stands, where that keeps its digits;
 * a smooth series is summed by Horner's rule in rho^2, even and odd powers apart;
 * everything else (closed forms that lose digits, functions of two normals, series with kinks)
-  becomes a table of short polynomials in sqrt(1 - |rho|), as ``numeric.graded`` describes.
+  becomes a table of short polynomials in sqrt(1 - |rho|), as ``numeric.graded`` describes;
+* where no series can be certified in time, as for tanh at variances far above one, the values of
+  the table come from ``numeric.kernel_quadrature``, with an estimate of their error.
 
 Printed forms and tables are checked against balls at sampled correlations, relative to each value.
 Each kind is one scalar function and one loop of straight-line code, so that the compiler uses
@@ -14,6 +16,7 @@ vector units.
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -28,13 +31,14 @@ from derive.balls import enclose
 from derive.codegen import ScalarPrinter
 from derive.errors import NotConvergedError, NotSupportedError, RangeError
 from derive.kernels import Kernel, kernel
-from derive.pairs.kernel_series import KernelSeries
+from derive.pairs.kernel_series import KernelSeries, kernel_series
 from derive.symbols import rho as correlation
 from derive.value import Value
 from numeric.cache import load
 from numeric.device_code import DeviceFunction, device_kernel
 from numeric.elementary import NAMES, elementary_source
 from numeric.graded import Graded, graded, panel_source, tables, tables_source
+from numeric.kernel_quadrature import PairQuadrature
 from numeric.kernel_truth import Truth
 
 _UNIT = 2.0**-53
@@ -42,6 +46,8 @@ _SLACK = 1e-12
 _RELATIVE = 1e-13
 _NOTHING = 1e-290
 _DEPTH = 1e-100
+_SHORT = 96
+_LONGEST = 4000
 _SPECIAL = ("owens_t", "bivariate_normal", "conditional_normal", "scaled_density")
 
 _HEADER = '''"""Generated from a kernel; do not edit.
@@ -201,11 +207,11 @@ def compile_kernel(activation: Any, accuracy: float = 1e-13, **law: Any) -> Comp
 
 @lru_cache(maxsize=128)
 def _compile(chosen: Kernel, accuracy: float) -> CompiledKernel:
-    value = chosen.to_accuracy(accuracy / 4)
+    value = _form(chosen, accuracy)
+    if value is None:
+        return _by_quadrature(chosen, accuracy)
     if isinstance(value, KernelSeries):
-        if value.accuracy > Fraction(accuracy):
-            raise NotConvergedError(f"a kernel to {accuracy:.0e}", value.reason, "lower accuracy")
-        return _horner(value) if value.kinks == ((), ()) else _tabled(value, accuracy)
+        return _horner(value, accuracy) if value.kinks == ((), ()) else _tabled(value, accuracy)
     foreign = value.expr.free_symbols - {correlation}
     if foreign:
         names = ", ".join(sorted(map(str, foreign)))
@@ -218,12 +224,53 @@ def _compile(chosen: Kernel, accuracy: float) -> CompiledKernel:
     return _tabled(value, accuracy)
 
 
+def _form(chosen: Kernel, accuracy: float) -> Value | KernelSeries | None:
+    """Return the closed form, or a certified series; None where quadrature has to do."""
+    try:
+        if _hopeless(chosen, accuracy / 4):
+            return None
+        value = chosen.to_accuracy(accuracy / 4)
+    except NotConvergedError:
+        if chosen.slopes:
+            raise
+        return None
+    if not isinstance(value, KernelSeries) or value.accuracy <= Fraction(accuracy):
+        return value
+    if chosen.slopes:
+        raise NotConvergedError(f"a kernel to {accuracy:.0e}", value.reason, "lower accuracy")
+    return None
+
+
+def _hopeless(chosen: Kernel, accuracy: float) -> bool:
+    """Return whether a short series says that the certified one would need too many terms.
+
+    Errors fall about like exp(-b sqrt(n)).
+    """
+    if chosen.slopes or chosen.closed is not None:
+        return False
+    short = kernel_series(
+        chosen.s,
+        None
+        if chosen.s == chosen.t and len({*chosen.means}) + len({*chosen.variances}) == 2
+        else chosen.t,
+        variances=chosen.variances,
+        means=chosen.means,
+        accuracy=accuracy,
+        limit=_SHORT,
+        variable=chosen.variable,
+    )
+    if short.accuracy <= Fraction(accuracy):
+        return False
+    ratio = math.log(accuracy) / min(math.log(short.accuracy), -1e-3)
+    return _SHORT * ratio**2 > _LONGEST
+
+
 def _special(expr: Expr) -> bool:
     """Return whether functions of two normals occur, which a table is faster than."""
     return any(type(f).__name__ in _SPECIAL for f in expr.atoms(Function))
 
 
-def _horner(series: KernelSeries) -> CompiledKernel:
+def _horner(series: KernelSeries, accuracy: float) -> CompiledKernel:
     """Sum even and odd powers by Horner's rule in rho^2.
 
     The rounding of the term of power k is at most (3 k/2 + 4) units: two per step of Horner's rule,
@@ -244,7 +291,7 @@ def _horner(series: KernelSeries) -> CompiledKernel:
     body.append(f"    return {' + '.join(parts)}")
     reason = f"series of order {series.order} by Horner's rule"
     found = _loaded(reason, body, series.error + rounding, "proved")
-    return replace(found, check=_check(found, series))
+    return _accepted(found, found.error, accuracy, _check(found, series))
 
 
 def _printed(value: Value, accuracy: float) -> CompiledKernel:
@@ -319,6 +366,18 @@ def _tabled(value: Value | KernelSeries, accuracy: float) -> CompiledKernel:
     return replace(_accepted(found, error, accuracy, check), table=table)
 
 
+def _by_quadrature(chosen: Kernel, accuracy: float) -> CompiledKernel:
+    """Interpolate values of a quadrature, where no series can be certified in time."""
+    values = PairQuadrature(chosen)
+    table = graded(lambda rho: Fraction(values(rho)), noise=values.error)
+    reason = f"table of {len(table.panels)} polynomials in sqrt(1 - |rho|), by quadrature"
+    found = _loaded(reason, panel_source(table), 0.0, "estimated", data=tables_source(table))
+    check = _compared(found, values, values.scale)
+    error = max(table.error, 2 * check.absolute) + values.error
+    check = replace(check, crossing=error)
+    return replace(_accepted(found, error, accuracy, check), table=table)
+
+
 @lru_cache(maxsize=32)
 def _truth(value: Value | KernelSeries) -> Truth:
     return Truth(value)
@@ -335,7 +394,12 @@ def _sample() -> list[float]:
 
 def _check(found: CompiledKernel, value: Value | KernelSeries) -> Check:
     """Compare with balls; a value that is not finite deviates infinitely."""
-    truth, points = _truth(value), _sample()
+    truth = _truth(value)
+    return _compared(found, truth, truth.scale)
+
+
+def _compared(found: CompiledKernel, truth: Callable[[Fraction], float], scale: float) -> Check:
+    points = _sample()
     exact = np.array([truth(Fraction(point)) for point in points])
     values = found(points)
     if not np.isfinite(values).all():
@@ -345,7 +409,7 @@ def _check(found: CompiledKernel, value: Value | KernelSeries) -> Check:
     padded = np.pad(exact, 1, mode="edge")
     crosses = (exact == 0) | (padded[:-2] * exact < 0) | (exact * padded[2:] < 0)
     around = np.maximum(np.abs(padded[:-2]), np.abs(padded[2:]))
-    scale = max(truth.scale, float(size.max()))
+    scale = max(scale, float(size.max()))
     floor = max(_NOTHING, _DEPTH * scale)
     local = np.maximum(np.where(crosses, np.maximum(size, around), size), floor)
     worst = float(gaps.max()) + _UNIT * scale

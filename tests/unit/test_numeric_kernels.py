@@ -25,7 +25,7 @@ from derive.errors import NotConvergedError, NotSupportedError, RangeError
 from derive.kernels import kernel
 from derive.symbols import z
 from numeric.graded import graded
-from numeric.kernels import _check, _loaded, compile_kernel
+from numeric.kernels import _by_quadrature, _check, _hopeless, _loaded, compile_kernel
 
 CASES = {
     "tanh": tanh(z),
@@ -104,8 +104,26 @@ def test_a_parameter_without_value_is_refused():
 
 
 def test_an_accuracy_that_is_out_of_reach_is_said():
-    with pytest.raises(NotConvergedError, match="certified is"):
-        compile_kernel(tanh(30 * z))
+    with pytest.raises(NotConvergedError, match="leaves"):
+        compile_kernel(tanh(z), 1e-17)
+    with pytest.raises(NotConvergedError, match="1e-19"):
+        compile_kernel(Max(z, 0), 1e-19)
+
+
+def test_steep_functions_are_known_for_hopeless_by_a_short_series():
+    assert _hopeless(kernel(tanh(z), variances=(10**4, 10**4)), 1e-13)
+    assert not _hopeless(kernel(tanh(z), variances=(2, 2)), 1e-13)
+    assert not _hopeless(kernel(Max(z, 0), variances=(10**4, 10**4)), 1e-13)
+
+
+def test_kernels_by_quadrature_say_so_and_keep_their_estimate():
+    exact = kernel(erf(z), variances=(4, 4))
+    found = _by_quadrature(exact, 1e-12)
+    assert found.basis == "estimated"
+    assert "by quadrature" in found.reason
+    truth = np.array([float(exact.at(Rational(x), 16)) for x in POINTS])
+    assert np.abs(found(POINTS) - truth).max() <= found.error < 1e-13
+    assert found.error_at(0.3) == found.error
 
 
 def test_the_series_is_compiled_with_the_sign_of_odd_powers():
