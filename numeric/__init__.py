@@ -6,6 +6,7 @@ Reads declarations, Programs and sources from ``derive``; imports run one way on
 from numeric.certify import certify as certify
 from numeric.compare import compare as compare
 from numeric.compiled import compile as compile
+from numeric.elementary import elementary as elementary
 from numeric.enclosures import enclosures as enclosures
 from numeric.experiments.convex_readout import simulate_readout as simulate_readout
 from numeric.experiments.deep_features import simulate as simulate
@@ -25,6 +26,8 @@ from numeric.report import report as report
 from numeric.selftest import self_test as self_test
 from numeric.solution import Solution as Solution
 from numeric.solution import Status as Status
+from numeric.split_rules import mean_function as mean_function
+from numeric.split_rules import split_rule as split_rule
 from numeric.state_evolution import state_evolution as state_evolution
 from numeric.tangent import compile_tangent as compile_tangent
 
@@ -37,10 +40,12 @@ __all__ = [
     "compile",
     "compile_kernel",
     "compile_tangent",
+    "elementary",
     "embedding_family",
     "enclosures",
     "exponent_law",
     "hessian_rank",
+    "mean_function",
     "network",
     "population",
     "predict_learning_curve",
@@ -52,5 +57,6 @@ __all__ = [
     "simulate",
     "simulate_readout",
     "small_start",
+    "split_rule",
     "state_evolution",
 ]
