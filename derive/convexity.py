@@ -189,7 +189,7 @@ def _algebraic(f: Expr, x: Symbol, low: Expr, high: Expr) -> bool:
         return False
     if not _is_rational(product):
         return _same_sign(product) and low == 0
-    return all(product.eval(point) >= 0 for point in _test_points(product, low, high))
+    return all(product(point) >= 0 for point in _test_points(product, low, high))
 
 
 def _sign_polynomial(f: Expr, x: Symbol) -> Poly | None:

@@ -140,7 +140,7 @@ class Loss:
 
     def at(self, label: Expr | int) -> Expr:
         """Return the loss at one label, a function of z alone."""
-        return self.expr.subs(y, sympify(label))
+        return self.expr.subs(y, sympify(label, strict=True))
 
     def accepts(self, label: float) -> bool:
         """Return whether a label lies in the range of the loss."""

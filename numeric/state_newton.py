@@ -63,7 +63,10 @@ class Problem:
 
     @property
     def noisy(self) -> Array:
-        """Variance of the noisy teacher field."""
+        """Variance of the noisy teacher field.
+
+        Accuracy: rounding.
+        """
         return np.asarray(self.spectrum.rho + self.noise)
 
 

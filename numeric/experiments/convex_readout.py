@@ -151,7 +151,10 @@ class Plan:
         return float(exact_number(teacher.noise)), flips
 
     def label(self, field: Array, rng: np.random.Generator) -> Array:
-        """Return labels of a teacher field."""
+        """Return labels of a teacher field.
+
+        Accuracy: exact draws.
+        """
         noise, flips = self.teacher
         noisy = field + np.sqrt(noise) * rng.standard_normal(field.shape)
         if not self.model.teacher.signs:
