@@ -10,8 +10,8 @@ ridge of the layers below, ``derive.ridge_limits``),
 exactly if the layers above are wide, and as a scale if not. The curve has a peak of height
 misfit/(2 sqrt(lambda_l S_l)) at the threshold while that is large: the "linear" peak at n = d is
 cut off by the nonlinear parts b of the layers, the "nonlinear" one at n = k_L by the ridge alone,
-so a network with small b and small ridge descends three times. A level that passes no noise of its own
-(b_l = 0 at the last level) has no nonlinear peak: its features are those of the level below.
+so a network with small b and small ridge descends three times. A level that passes no noise of its
+own (b_l = 0 at the last level) has no nonlinear peak: its features are those of the level below.
 """
 
 from dataclasses import dataclass
