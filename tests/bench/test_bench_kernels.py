@@ -7,9 +7,11 @@ from time import perf_counter
 
 import numpy as np
 import pytest
-from sympy import Max, erf, exp, log, sqrt, tanh
+from scipy import special
+from sympy import Abs, Max, Min, Piecewise, erf, exp, log, sqrt, tanh
 
 from derive.symbols import z
+from numeric.elementary import NAMES, elementary
 from numeric.kernels import compile_kernel
 
 COUNT = 1_000_000
@@ -20,6 +22,22 @@ CASES = {
     "erf": erf(z),
     "gelu": z * (1 + erf(z / sqrt(2))) / 2,
     "relu of tanh": Max(tanh(z), 0),
+    "abs of tanh": Abs(tanh(z)),
+    "silu": z / (1 + exp(-z)),
+    "mish": z * tanh(log(1 + exp(z))),
+    "elu": Piecewise((z, z > 0), (exp(z) - 1, True)),
+    "clip": Max(Min(z, 1), -1),
+    "custom": Piecewise((z + 2, z < -1), (z**2, z < 1), (2 - z, True)),
+}
+LIBRARY = {
+    "exp": np.exp,
+    "tanh": np.tanh,
+    "log1p": np.log1p,
+    "softplus": lambda x: np.logaddexp(0, x),
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "erfc": special.erfc,
+    "erf": special.erf,
 }
 
 
@@ -33,8 +51,30 @@ def test_compiled_kernel(benchmark, correlations, name):
     found = compile_kernel(CASES[name])
     found(correlations[:8])
     values = benchmark(found, correlations)
-    benchmark.extra_info |= {"error": found.error, "basis": found.basis, "values": COUNT}
+    benchmark.extra_info |= {
+        "error": found.error,
+        "relative": found.relative,
+        "basis": found.basis,
+        "values": COUNT,
+        "nanoseconds": 1e9 * benchmark.stats.stats.median / COUNT,
+    }
     assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_elementary_function_beside_the_library(benchmark, correlations, name):
+    """Take turns with NumPy or SciPy; the extra information holds the ratio of the medians."""
+    ours, theirs, times = elementary(name), LIBRARY[name], []
+    np.testing.assert_allclose(ours(correlations), theirs(correlations), rtol=1e-14)
+
+    def peer():
+        start = perf_counter()
+        theirs(correlations)
+        times.append(perf_counter() - start)
+
+    benchmark.pedantic(ours, args=(correlations,), setup=peer, rounds=15)
+    own, other = benchmark.stats.stats.median, statistics.median(times)
+    benchmark.extra_info |= {"library_over_ours": other / own, "nanoseconds": 1e9 * own / COUNT}
 
 
 def _peer(name):
