@@ -21,7 +21,13 @@ from sympy.matrices.expressions.matexpr import MatrixExpr
 from derive.block import Line, chain, forward, fresh
 from derive.coupled import CoupledProgram, coupled_program
 from derive.eliminate import Relation
-from derive.errors import NotClosedError, ShapeError, UnknownNameError
+from derive.errors import (
+    NotClosedError,
+    ParseError,
+    RangeError,
+    ShapeError,
+    UnknownNameError,
+)
 from derive.exact import Number
 from derive.matrices import NormalisedTrace
 from derive.pencil import Entry, Pencil, Port, pencil
@@ -122,6 +128,8 @@ class DysonEquations:
         Raises:
             RangeError: if a parameter of the spectrum is not a number.
         """
+        if nodes < 1:
+            raise RangeError("sums over spectra", f"{nodes} nodes", "ask for at least one")
         if not self.continuous:
             return self
         measures = [] if self.stability is None else [m for _, m in self.stability.measures]
@@ -333,6 +341,11 @@ def equations(outputs: Expr | Mapping[str, Expr]) -> DysonEquations:
         (1, 2)
     """
     named = dict(outputs) if isinstance(outputs, Mapping) else {"value": outputs}
+    for name in named:
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ParseError(f"output {name!r}", "not a Python identifier", "choose another name")
+    if not named:
+        raise ShapeError("equations", "no outputs", "give at least one")
     traces = _traces(named)
     formulas = [t.formula for t in traces]
     refuse_singular(formulas)
@@ -382,7 +395,7 @@ def reduced(built: Pencil) -> Reduced:
     core = core_of(model)
     log = log.extend(steps).then(_equation_step(model)).extend(core.log)
     test = stability(model, core.values, core.lines)
-    return Reduced(small, core, (*_assumptions(model), *ridge), log, test)
+    return Reduced(small, core, (*model.assumptions(), *ridge), log, test)
 
 
 def assembled(
@@ -481,11 +494,3 @@ def _equation_step(model: AveragedPencil) -> Step:
         f"{len(model.unknowns)} traces occur in eta; {count} of {size_**2} blocks can be nonzero"
     )
     return Step("average over the random letters", result, HELTON_2007)
-
-
-def _assumptions(model: AveragedPencil) -> tuple[str, ...]:
-    said = ["all dimensions grow together; random letters are independent"]
-    for group in model.free:
-        others = model.bases[group.basis[1]][0][0]
-        said.append(f"{group.basis[0]} and {others} are in generic position: free")
-    return tuple(said)

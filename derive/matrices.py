@@ -6,6 +6,7 @@ scalars, letters, ``+ - * /``, ``**`` with integer exponents, ``.T``, ``.H``, ``
 of one ``commuting`` group share eigenvectors, others are in generic position (asymptotically free).
 """
 
+from keyword import iskeyword
 from typing import Any, cast
 
 from sympy import Basic, Expr, Integer, Mul, S
@@ -22,7 +23,7 @@ from derive.random_matrices.matrix_nodes import (
     shape_text,
     split,
 )
-from derive.random_matrices.scalars import scalar
+from derive.random_matrices.scalars import dimension, scalar
 from derive.random_matrices.spectral_measure import SpectralMeasure
 from derive.symbols import Quantity
 
@@ -56,7 +57,7 @@ def dims(names: str) -> tuple[Quantity, ...]:
 
 def eye(dim: object) -> Formula:
     """Return the identity of a dimension, or of a sum of dimensions."""
-    return Eye(scalar(dim))
+    return Eye(dimension(dim, "identity"))
 
 
 class NormalisedTrace(Expr):
@@ -109,7 +110,7 @@ def ntrace(expr: object) -> Expr:
 
 
 def _name(name: object) -> Str:
-    if not isinstance(name, str) or not name.isidentifier():
+    if not isinstance(name, str) or not name.isidentifier() or iskeyword(name):
         raise ParseError(f"letter {name!r}", "not a Python identifier", "choose another name")
     return Str(name)
 
@@ -138,13 +139,15 @@ def gaussian(
         >>> (gaussian("X", d, n, 1/n) * gaussian("X", d, n, 1/n).T).shape
         (d, d)
     """
-    checked = _variance(name, variance)
-    return Gaussian(_name(name), scalar(rows), scalar(cols), checked, Integer(complex))
+    letter, checked = _name(name), _variance(name, variance)
+    sizes = (dimension(k, f"letter {name}") for k in (rows, cols))
+    return Gaussian(letter, *sizes, checked, Integer(complex))
 
 
 def wigner(name: str, dim: object, variance: object, *, complex: bool = False) -> Wigner:
     """Declare a symmetric normal matrix; ``variance`` is that of an off-diagonal entry."""
-    return Wigner(_name(name), scalar(dim), _variance(name, variance), Integer(complex))
+    size = dimension(dim, f"letter {name}")
+    return Wigner(_name(name), size, _variance(name, variance), Integer(complex))
 
 
 def covariance(name: str, dim: object, spectrum: SpectralMeasure) -> Covariance:
@@ -161,7 +164,8 @@ def covariance(name: str, dim: object, spectrum: SpectralMeasure) -> Covariance:
     if spectrum.coordinates != 1:
         found = f"a joint measure of {spectrum.coordinates} matrices"
         raise ShapeError(f"covariance {name}", found, "declare them together with commuting(...)")
-    return Covariance(_name(name), scalar(dim), spectrum, Integer(0), Str(name))
+    size = dimension(dim, f"covariance {name}")
+    return Covariance(_name(name), size, spectrum, Integer(0), Str(name))
 
 
 def commuting(names: str, dim: object, joint: SpectralMeasure) -> tuple[Covariance, ...]:
@@ -183,7 +187,7 @@ def commuting(names: str, dim: object, joint: SpectralMeasure) -> tuple[Covarian
         found = f"{len(split)} names for {joint.coordinates} coordinates"
         raise ShapeError(f"commuting {names}", found, "give one name per coordinate")
     group = Str(" ".join(split))
-    size = scalar(dim)
+    size = dimension(dim, f"commuting {names}")
     return tuple(
         Covariance(_name(name), size, joint, Integer(i), group) for i, name in enumerate(split)
     )
@@ -202,6 +206,9 @@ def quadratic(u: Vector, expr: object, v: Vector | None = None) -> Expr:
         >>> quadratic(vector("u", d, square=3), eye(d))
         3
     """
+    for x in (u,) if v is None else (u, v):
+        if not isinstance(x, Vector):
+            raise NotSupportedError(f"quadratic form of {x}", "no vector", "use vector(...)")
     body = formula(expr, f"{u.name}.T*({expr})")
     other = u if v is None else v
     if body.shape != (u.dim, other.dim):

@@ -77,6 +77,8 @@ def with_values(equations: DysonEquations, values: Mapping[str, Number]) -> Dyso
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise RangeError(f"value of {unknown[0]}", f"controls are {', '.join(known)}", "use one")
+    for name, value in values.items():
+        known[name].check(float(exact_number(value)))
     return equations.in_terms_of({known[n]: exact_number(v) for n, v in values.items()})
 
 

@@ -102,7 +102,7 @@ def outliers(matrix: object, z: Quantity) -> Outliers:
         z: spectral argument, a control.
 
     Raises:
-        NotSupportedError: if the matrix is not symmetric or holds no spike.
+        NotSupportedError: if the matrix is not symmetric, holds no spike, or holds z.
         DeriveError: if two different vectors carry one name.
 
     Example:
@@ -118,6 +118,9 @@ def outliers(matrix: object, z: Quantity) -> Outliers:
     if body.shape[0] != body.shape[1] or body != body.T:
         remedy = "give a symmetric matrix, such as M*M.T for singular values"
         raise NotSupportedError(f"outliers of {body}", "it is not symmetric", remedy)
+    if not isinstance(z, Quantity) or z in body.free_symbols:
+        said = "it is part of the matrix" if z in body.free_symbols else "it is no control"
+        raise NotSupportedError(f"spectral argument {z}", said, 'use control("z")')
     spikes = spikes_of(body)
     if not spikes:
         raise NotSupportedError(f"outliers of {body}", "it holds no spike", "add theta*outer(u)")
@@ -133,9 +136,9 @@ def outliers(matrix: object, z: Quantity) -> Outliers:
     }
     raw = {"m": port_value(found.pencil.ports[0], found.core), **_conditions(builder, known)}
     outputs = {name: named_output(e, name, {}, lines) for name, e in raw.items()}
-    said = (*found.assumptions, *unbalanced([resolvent]), _SAID)
+    assumed = (*found.assumptions, *unbalanced([resolvent]), _SAID)
     equations = assembled(
-        found, lines, outputs, declared={"m": ntrace(resolvent)}, assumptions=said
+        found, lines, outputs, declared={"m": ntrace(resolvent)}, assumptions=assumed
     )
     groups = tuple(builder.names(group) for group in builder.groups(known))
     step = Step("form the determinant of the spikes", f"{len(groups)} groups", BENAYCH_2011)

@@ -22,7 +22,15 @@ from derive.spectra.free_series import (
     s_series_from_moments,
 )
 from derive.spectra.laurent import product_terms
-from derive.spectra.law import Atom, Law, atom_splits, kept, positive, require_nonnegative
+from derive.spectra.law import (
+    Atom,
+    Law,
+    atom_splits,
+    kept,
+    positive,
+    require_laws,
+    require_nonnegative,
+)
 from derive.spectra.transformed import negated
 
 
@@ -39,6 +47,7 @@ def scaled(law: Law, a: object, shift: object = 0) -> Law:
         >>> scaled(semicircle(), -2, 1).moments(3)
         [1, 5, 13]
     """
+    require_laws("scaled law", law)
     factor = scalar(a)
     if factor.is_negative:
         return Affine(negated(law), -factor, scalar(shift))
@@ -84,6 +93,7 @@ def free_sum(*laws: Law) -> Law:
     """
     if not laws:
         raise RangeError("free sum", "no laws", "give at least one")
+    require_laws("free sum", *laws)
     total = laws[0]
     for law in laws[1:]:
         total = FreeSum(total, law)
@@ -103,6 +113,7 @@ def free_product(*laws: Law) -> Law:
     """
     if not laws:
         raise RangeError("free product", "no laws", "give at least one")
+    require_laws("free product", *laws)
     total = laws[0]
     for law in laws[1:]:
         total = FreeProduct(total, law)

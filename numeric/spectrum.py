@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from derive.balls import enclose
 from derive.errors import NotConvergedError, RangeError
 from derive.spectra.curve import Curve
-from derive.spectra.law import Law
+from derive.spectra.law import Law, require_laws
 from numeric.cache import load
 from numeric.panels import Ends, Integrand, Panels, adaptive
 from numeric.spectral_code import LOST, spectral_source
@@ -355,6 +355,7 @@ def spectrum(law: Law, bands: Sequence[Band] | None = None) -> Spectrum:
         >>> round(s.mass, 12)
         1.0
     """
+    require_laws("spectrum", law)
     curve = law.curve()
     symbols = sorted({str(s) for _, v in curve.parameters for s in v.free_symbols})
     if symbols:

@@ -98,6 +98,14 @@ class AveragedPencil:
                 groups.append(FreeGroup(basis, rows, tuple(sorted({e.col for e, _ in entries}))))
         return tuple(groups)
 
+    def assumptions(self) -> tuple[str, ...]:
+        """Return the statements under which the averaged equations hold."""
+        said = ["all dimensions grow together; random letters are independent"]
+        for group in self.free:
+            others = self.bases[group.basis[1]][0][0]
+            said.append(f"{group.basis[0]} and {others} are in generic position: free")
+        return tuple(said)
+
     def entries_of(self, basis: Basis) -> list[tuple[Entry, int]]:
         """Return the entries of the letters of one commuting group, with their coordinates."""
         letters = ((e, e.letter) for e in self.pencil.entries)

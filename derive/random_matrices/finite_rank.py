@@ -7,15 +7,22 @@ changes no normalised trace, but may push eigenvalues out of the bulk (``derive.
 Two different vectors are independent directions: their mixed forms vanish in the limit.
 """
 
+from keyword import iskeyword
 from typing import Any, cast
 
 from sympy import Basic, Expr
 from sympy.core.symbol import Str
 
-from derive.errors import DeriveError, NotSupportedError, ParseError, ShapeError
+from derive.errors import (
+    DeriveError,
+    NotSupportedError,
+    ParseError,
+    RangeError,
+    ShapeError,
+)
 from derive.random_matrices.matrix_letters import Letter
 from derive.random_matrices.matrix_nodes import Eye, Formula, formula, multiply
-from derive.random_matrices.scalars import scalar
+from derive.random_matrices.scalars import dimension, scalar
 
 
 class Vector(Basic):
@@ -84,10 +91,13 @@ def vector(name: str, dim: object, square: object = 1, moment: object = None) ->
 
     Raises:
         ShapeError: if the moment is not a square matrix of this dimension.
+        RangeError: if the squared length is not positive.
     """
-    if not isinstance(name, str) or not name.isidentifier():
+    if not isinstance(name, str) or not name.isidentifier() or iskeyword(name):
         raise ParseError(f"vector {name!r}", "not a Python identifier", "choose another name")
-    size = scalar(dim)
+    size = dimension(dim, f"vector {name}")
+    if moment is None and scalar(square).is_nonpositive:
+        raise RangeError(f"vector {name}", f"squared length {square}", "give a positive square")
     body = multiply(square, Eye(size)) if moment is None else formula(moment, f"vector {name}")
     if body.shape != (size, size):
         raise ShapeError(f"vector {name}", f"moment of shape {body.shape}", "give a square moment")

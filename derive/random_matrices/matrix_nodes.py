@@ -22,6 +22,7 @@ class Formula(MatrixExpr):
     """A rational expression of matrices; base of all nodes."""
 
     _op_priority = 12.0
+    __array_ufunc__ = None  # arrays leave operators to this class, which refuses them
 
     def __new__(cls, *args: Basic) -> Any:
         """Build the node as it stands; letters and atoms of the language use this."""
@@ -93,6 +94,9 @@ class Formula(MatrixExpr):
         raise NotSupportedError(
             f"{other}**({self})", "not a rational expression", "use integer powers of matrices"
         )
+
+    def __abs__(self) -> "Formula":
+        raise NotSupportedError(f"abs({self})", "not a rational expression", "use products")
 
     @property
     def T(self) -> "Formula":
@@ -462,6 +466,8 @@ def inverse(node: Formula) -> Formula:
         result = body.args[0]
     elif isinstance(body, Eye):
         result = body
+    elif isinstance(body, Product) and all(isinstance(f, Inverse) for f in body.factors):
+        result = multiply(*(f.args[0] for f in reversed(body.factors)))
     else:
         result = cast(Formula, Basic.__new__(Inverse, body))
     return multiply(1 / coefficient, result)

@@ -11,6 +11,24 @@ from sympy.matrices.expressions.matexpr import MatrixExpr
 from derive.errors import NotSupportedError, ParseError, RangeError
 
 
+def dimension(value: object, asked: str) -> Expr:
+    """Return a size: a positive symbol, a positive integer, or an expression of them.
+
+    Raises:
+        RangeError: for a number that is no positive integer.
+
+    Example:
+        >>> dimension(3, "rows of X")
+        3
+    """
+    expr = scalar(value)
+    if expr.is_number and not (expr.is_Integer and expr.is_positive):
+        raise RangeError(f"{asked}: dimension {expr}", "not a positive integer", "use dims(...)")
+    if expr.is_nonpositive:
+        raise RangeError(f"{asked}: dimension {expr}", "not positive", "use dims(...)")
+    return expr
+
+
 def scalar(value: object) -> Expr:
     """Return a number or a scalar expression as an exact SymPy expression.
 

@@ -132,8 +132,10 @@ class Stability:
             return Branch(False, float("nan"), self.obstacle)
         try:
             maps = _Maps(self, values)
-        except (ZeroDivisionError, KeyError):
+        except ZeroDivisionError:
             return Branch(False, float("nan"), "the averaged pencil is not invertible in balls")
+        except KeyError as missing:
+            return Branch(False, float("nan"), f"no value for {missing.args[0]}")
         return maps.decide()
 
     @cached_property
@@ -284,6 +286,8 @@ class _Maps:
     def _radius(self) -> float:
         """Estimate the radius by the growth of (T + shift)^k(1); the shift breaks cycles."""
         y, last = self.unit(), 0.0
+        if not self.flows:
+            return 0.0
         for k in range(_TERMS):
             image = self.image(y)
             moved = {p: _middle(image[p] + _SHIFT * v) for p, v in y.items()}

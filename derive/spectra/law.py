@@ -146,6 +146,18 @@ def _no_closed_form(what: str, law: Law) -> NotSupportedError:
     return NotSupportedError(f"{what} of {law}", "no closed form is known here", remedy)
 
 
+def require_laws(what: str, *laws: object) -> None:
+    """Refuse what is not a law.
+
+    Raises:
+        NotSupportedError: naming the first one.
+    """
+    for law in laws:
+        if not isinstance(law, Law):
+            remedy = "use derive.spectra.laws, law_of(...) or matrix_law(...)"
+            raise NotSupportedError(what, f"{law!r} is no law", remedy)
+
+
 def require_nonnegative(law: Law, what: str) -> None:
     """Refuse a law that is not known to live on [0, infinity)."""
     if not law.nonnegative:

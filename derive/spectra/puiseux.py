@@ -174,6 +174,8 @@ def branches(relation: Relation, at: Number | Place, terms: int = 4) -> tuple[Se
         0 2 [1.0, -1.0, 0.5]
         0 2 [1.0, 1.0, 0.5]
     """
+    if terms < 1:
+        raise RangeError("Puiseux expansion", f"{terms} terms", "ask for at least one")
     place = place_of(at, relation)
     tower = Tower()
     with mpmath.workdps(DIGITS):

@@ -19,7 +19,7 @@ from derive.errors import NotSupportedError, RangeError
 from derive.spectra.curve import Node, Sheet
 from derive.spectra.follow_curve import DIGITS, Walk
 from derive.spectra.free_series import moments_from_s_series
-from derive.spectra.law import Atom, Law
+from derive.spectra.law import Atom, Law, require_laws
 
 _HALVINGS = 20
 
@@ -32,6 +32,7 @@ def negated(law: Law) -> Law:
         >>> negated(marchenko_pastur(1)).moments(3)
         [-1, 2, -5]
     """
+    require_laws("law of -x", law)
     return law.law if isinstance(law, Negated) else Negated(law)
 
 
@@ -46,6 +47,7 @@ def inverted(law: Law) -> Law:
         >>> inverted(discrete([1, 2])).moments(2)
         [3/4, 5/8]
     """
+    require_laws("law of 1/x", law)
     if isinstance(law, Inverted):
         return law.law
     if not law.nonnegative:

@@ -248,6 +248,11 @@ def sample(
     """
     if isinstance(outputs, DysonEquations):
         outputs = outputs.declared
+    if trials < 1:
+        raise RangeError("sample", f"{trials} trials", "ask for at least one")
+    for name, size in sizes.items():
+        if isinstance(size, str) or not np.isscalar(size) or not np.isfinite(size):
+            raise RangeError(f"sample with {name} = {size!r}", "not a number", "give numbers")
     named = dict(outputs) if isinstance(outputs, Mapping) else {"value": outputs}
     collected: dict[str, list[Any]] = {name: [] for name in named}
     for trial in range(trials):

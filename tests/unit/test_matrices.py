@@ -50,6 +50,12 @@ def test_transposes_reach_the_letters_and_inverses_stay_symmetric():
     assert (C.T, S.T) == (C, S)
 
 
+def test_the_inverse_of_a_product_of_inverses_is_a_product():
+    one, other = (X * X.T + lam * eye(d)).inv(), (S + 3 * eye(d)).inv()
+    assert (one * other).inv() == (S + 3 * eye(d)) * (X * X.T + lam * eye(d))
+    assert (2 * one * one).inv() == (X * X.T + lam * eye(d)) ** 2 / 2
+
+
 def test_equal_expressions_are_equal_however_they_are_written():
     one = (X * X.T + lam * eye(d)).inv()
     other = (eye(d) * lam + X * X.T).inv()
