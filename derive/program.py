@@ -39,6 +39,7 @@ from derive.block import (
     named,
     symbols_of,
 )
+from derive.certificate import Proof
 from derive.constant import definitions
 from derive.errors import NotSupportedError
 from derive.printing.partials import Tangents, along, bound
@@ -50,31 +51,6 @@ from derive.tower import rests
 
 UNIT = Symbol("unit_roundoff", positive=True)
 """The rounding unit of the target, a constant that every target supplies."""
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What a certificate needs, in the same straight-line form.
-
-    Attributes:
-        inclusion: from boxes x_i and points at_x_i to d_i = -(J^-1 F(at_x))_i, where every entry of
-            the Jacobian J is taken over the boxes. Evaluated with intervals, at_x + d holds all
-            roots in the boxes; if it lies inside them, there is exactly one.
-        conditions: controls and unknowns at a root to the branch conditions, each positive.
-        meanings: what each condition says.
-        steps: pairs (index, block): one entry of d from the others, by one row of J d = -F; it takes
-            move_x_i beside the inputs of ``inclusion``. The last unknown comes first.
-        again: pairs (index, block): another expression for an unknown at a root, from the equation
-            in which it is linear; the last unknown comes first.
-        uniqueness: why the root with all conditions positive is the only one; empty if not known.
-    """
-
-    inclusion: Block
-    conditions: Block
-    meanings: tuple[str, ...]
-    steps: tuple[tuple[int, Block], ...] = ()
-    again: tuple[tuple[int, Block], ...] = ()
-    uniqueness: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ import pytest
 
 from numeric.bench import workload
 from numeric.bench_rivals import fixed_point, scipy_root
+from numeric.bench_start import start_time
 from numeric.compiled import METHODS, compile
+from numeric.enclosures import enclosures
 
 POINTS = 32_000
 RIVAL_POINTS = 2_048
@@ -65,3 +67,21 @@ def test_ratio_to_a_rival_on_the_same_points(benchmark, rival, depth):
     benchmark.extra_info["converged"] = int(np.sum(out[-2] == 0))
     off = np.max(np.abs(found / out[: depth + 1] - 1), axis=0)
     benchmark.extra_info["rival within 1e-6"] = int(np.sum(off < 1e-6))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_enclosures_of_every_point(benchmark, depth):
+    work = workload(depth, POINTS)
+    names = [q.name for q in work.program.inputs]
+    controls = dict(zip(names, work.inputs, strict=True))
+    solution = compile(work.program, slopes=False)(threads=1, **controls)
+    box = benchmark(enclosures, solution, slopes=False, threads=1)
+    benchmark.extra_info["proved"] = float(box.proved.mean())
+    benchmark.extra_info["widest unknown"] = float(box.width(work.program.unknowns[-1]).max())
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_a_fresh_process(benchmark, depth):
+    found = benchmark.pedantic(start_time, args=(depth,), kwargs={"rounds": 1}, rounds=1)
+    benchmark.extra_info["cold processor seconds"] = found.cold[0]
+    benchmark.extra_info["warm processor seconds"] = found.warm[0]

@@ -73,7 +73,7 @@ def test_hard_points_are_proved_and_narrow_and_hold_the_truth(one_layer, hard):
         truth = truth_at(one_layer, hard, int(i))
         names = [n for n in truth.values if n in box.mid]
         assert {"x_0", "x_1", "E_test"} <= set(names)
-        assert all(inside(box, n, int(i), truth[n]) for n in names), i
+        assert all(inside(box, n, int(i), truth[n]) for n in names)
 
 
 def test_truth_at_40_digits_lies_in_every_interval(one_layer, grid, proved):
