@@ -23,15 +23,18 @@ from numeric.populations.networks import network as network
 from numeric.proximal_map import proximal_map as proximal_map
 from numeric.reference import reference as reference
 from numeric.report import report as report
+from numeric.ridge_readout_theory import ridge_curve as ridge_curve
 from numeric.selftest import self_test as self_test
 from numeric.solution import Solution as Solution
 from numeric.solution import Status as Status
+from numeric.spectral_functions import Modes as Modes
 from numeric.split_rules import mean_function as mean_function
 from numeric.split_rules import split_rule as split_rule
 from numeric.state_evolution import state_evolution as state_evolution
 from numeric.tangent import compile_tangent as compile_tangent
 
 __all__ = [
+    "Modes",
     "Population",
     "Solution",
     "Status",
@@ -52,6 +55,7 @@ __all__ = [
     "proximal_map",
     "reference",
     "report",
+    "ridge_curve",
     "sample",
     "self_test",
     "simulate",

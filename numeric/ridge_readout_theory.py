@@ -367,7 +367,9 @@ def _range(functions: SpectralFunctions, ratio: Array, lam: Array) -> tuple[floa
     # x (r - rank mean/(mean + x)) = lam, solved for its larger root
     half = (lam + (rank - ratio) * mean) / 2
     root = np.sqrt(half**2 + ratio * lam * mean)
-    stable = np.where(half > 0, half + root, ratio * lam * mean / np.maximum(root - half, _LEAST))
+    with np.errstate(over="ignore"):  # in the branch that is not taken
+        other = ratio * lam * mean / np.maximum(root - half, _LEAST)
+    stable = np.where(half > 0, half + root, other)
     top = float(np.max(stable / ratio))
     positive = lam > 0
     bottom = float(np.min(lam[positive] / ratio[positive])) if positive.any() else top

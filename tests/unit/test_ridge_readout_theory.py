@@ -139,6 +139,21 @@ def test_gcv_identity_in_the_misspecified_case():
     assert curve.E_train == pytest.approx(kept**2 * curve.E_test, rel=1e-13)
 
 
+def test_hundreds_of_decades_neither_overflow_nor_pretend():
+    tiny = Modes(np.array([1e-200]), np.ones(1), np.zeros(1), misfit=1.0)
+    unit = Modes(np.ones(1), np.ones(1), np.zeros(1), misfit=1.0)
+    one = ridge_curve(tiny, ratio=0.5, lam=1e-200)
+    assert one.E_test == pytest.approx(float(ridge_curve(unit, ratio=0.5, lam=1.0).E_test))
+    # half of the directions lie above the ridge and half below: a second peak, at n = p/2, where
+    # rounding wins over 1 - delta; the error says so
+    wide = Modes(np.array([1e20, 1e-20]), np.full(2, 0.5), np.array([1.0, 0.0]), misfit=1.0)
+    peak = ridge_curve(wide, ratio=0.5, lam=1.0)
+    exact = 1 / (2 * np.sqrt(2e-20))
+    assert peak.x == pytest.approx(np.sqrt(2e20), rel=1e-6)
+    assert abs(peak.E_test - exact) <= peak.error["E_test"]
+    assert peak.error["E_test"] > 1e-6 * exact
+
+
 def test_points_of_a_grid_do_not_depend_on_one_another():
     modes = power_law(40, 2, 1)
     ratio = np.array([0.1, 1.0, 1.0, 30.0])
