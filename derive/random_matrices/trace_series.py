@@ -94,6 +94,8 @@ def doubt(model: AveragedPencil, count: int) -> float:
     difference of two entries, one times a factor, has a numerator of degree at most 4 N D. It
     vanishes at a random point with probability at most degree / 2^48 (Schwartz and Zippel), and the
     points are independent.
+
+    Accuracy: an upper bound.
     """
     terms = [e for _, e in model.fixed_terms()] + [p.coefficient for p in model.pairs]
     degree = 2 + max((_degree(model.field.rooted(e)) for e in terms), default=1)

@@ -21,7 +21,7 @@ from derive.random_matrices.spectral_measure import Atoms, SpectralMeasure
 from derive.random_matrices.spectral_measure import MarchenkoPastur as MarchenkoPasturMeasure
 from derive.spectra.curve import Node, PointSum, Rung, Sheet
 from derive.spectra.free_series import moments_from_cumulants
-from derive.spectra.law import Atom, Law, positive
+from derive.spectra.law import Atom, Law, atom_splits, positive
 from derive.theory.deep_features import DeepFeatures
 from derive.transforms import Affine, gram
 
@@ -76,10 +76,7 @@ class PointMasses(Law):
         pairs = [(sheet.parameter(a), sheet.parameter(w)) for a, w in self.atoms()]
         g = sum((w / (u - a) for a, w in pairs), Integer(0))
         t = sum((w * a / (u - a) for a, w in pairs), Integer(0))
-        node = sheet.node(u, g, t)
-        if sheet.tower and not any(p.free_symbols for p in self.points):
-            _open(sheet, node, self.points)
-        return node
+        return _opened(sheet, sheet.node(u, g, t), self.points)
 
     def _from_table(self, sheet: Sheet, u: Expr) -> Node:
         index = Integer(len(sheet.tables))
@@ -89,9 +86,7 @@ class PointMasses(Law):
         sheet.tables.append(self.points)
         one, zero = Integer(1), Integer(0)
         node = sheet.node(u, PointSum(index, zero, one, u), PointSum(index, one, one, u))
-        if sheet.tower:
-            _open(sheet, node, self.points)
-        return node
+        return _opened(sheet, node, self.points)
 
     def add_to(self, sheet: Sheet, base: Node, law: Law | None) -> Node | None:
         """One atom is a shift."""
@@ -151,9 +146,7 @@ class Semicircle(Law):
         v = sheet.parameter(self.variance)
         sheet.upper.append(base.z)
         node = sheet.node(base.z + v * base.g, base.g, base.t + v * base.g**2)
-        if law is not None and sheet.tower:
-            sheet.rung(node, tuple(base.z - sheet.parameter(a) for a, _ in law.atoms()))
-        return node
+        return _on_top(sheet, node, base, law)
 
 
 @dataclass(frozen=True)
@@ -211,9 +204,7 @@ class MarchenkoPastur(Law):
         sheet.upper.append(base.z)
         pole = sheet.line("s", 1 - c * s * base.g)
         node = sheet.node(base.z + s / pole, base.g, base.t + s * base.g / pole)
-        if law is not None and sheet.tower:
-            sheet.rung(node, (*(base.z - sheet.parameter(a) for a, _ in law.atoms()), pole))
-        return node
+        return _on_top(sheet, node, base, law, pole)
 
     def multiply_to(self, sheet: Sheet, base: Node, law: Law | None) -> Node | None:
         """Write ``z = scale omega (1 + ratio t(omega))``."""
@@ -221,9 +212,7 @@ class MarchenkoPastur(Law):
         sheet.upper.append(base.z)
         growth = sheet.line("w", s * (base.z * base.g if c == 1 else 1 + c * base.t))
         node = sheet.node(base.z * growth, base.g / growth, base.t)
-        if law is not None and sheet.tower:
-            sheet.rung(node, tuple(base.z - sheet.parameter(a) for a, _ in law.atoms()))
-        return node
+        return _on_top(sheet, node, base, law)
 
 
 @dataclass(frozen=True)
@@ -274,6 +263,20 @@ class Arcsine(Law):
             sheet.gaps += [(None, Integer(-1)), (Integer(1), None)]
             sheet.rung(node)
         return node
+
+
+def _on_top(sheet: Sheet, node: Node, base: Node, law: Law | None, *more: Expr) -> Node:
+    """Record a rung above a base law, cut at its atoms and where further functions vanish."""
+    if law is not None and sheet.tower:
+        sheet.rung(node, (*atom_splits(sheet, base, law), *more))
+    return node
+
+
+def _opened(sheet: Sheet, node: Node, points: Sequence[Expr]) -> Node:
+    """Record the gaps of a leaf of atoms whose parameter is z, unless a point is a symbol."""
+    if sheet.tower and not any(p.free_symbols for p in points):
+        _open(sheet, node, points)
+    return node
 
 
 def _open(sheet: Sheet, node: Node, points: Sequence[Expr]) -> None:
