@@ -95,6 +95,8 @@ class Solution:
     program: AnyProgram | None = field(default=None, repr=False, compare=False)
 
     def __getattr__(self, name: str) -> Array:
+        if "slopes" not in self.__dict__:  # while it is being unpickled
+            raise AttributeError(name)
         if not name.startswith("_"):
             for values in (self.outputs, self.unknowns, self.slopes):
                 if name in values:

@@ -1,5 +1,7 @@
 """Solutions: access, checks and how they print."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -73,3 +75,8 @@ def test_print_counts_the_points_by_status():
 def test_print_of_outputs_without_finite_values():
     assert "no finite value" in repr(solution(outputs={"m": np.full(2, np.nan)}))
     assert "error not asked for" in repr(solution(error={}))
+
+
+def test_solutions_travel_between_processes():
+    there_and_back = pickle.loads(pickle.dumps(solution()))
+    np.testing.assert_array_equal(there_and_back.m, [2.0, 2.0])
