@@ -58,3 +58,18 @@ def test_trained_features_of_digits(digits):
     assert np.all(gap < 2 * (curve.error["E_test"] + found.stderr("E_test")[0]))
     untrained = predict_learning_curve(before, labels[600:], RIDGES, sizes)
     assert np.all(curve.E_test[0] < 0.6 * untrained.E_test[0])
+
+
+def test_pixels_with_the_ridge_of_scikit_learn(digits):
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    pixels, labels = digits
+    x = pixels[:, np.ptp(pixels, axis=0) > 0]
+    sizes, rng = np.array([100, 400]), np.random.default_rng(0)
+    curve = predict_learning_curve(x, labels, RIDGES, sizes)
+    found = np.empty((2, 4, 12))
+    for place in np.ndindex(found.shape):
+        order = rng.permutation(len(labels))
+        train, test = order[: sizes[place[0]]], order[sizes[place[0]] :]
+        model = linear_model.Ridge(alpha=RIDGES[place[1]] * x.shape[1]).fit(x[train], labels[train])
+        found[place] = np.mean((labels[test] - model.predict(x[test])) ** 2)
+    assert found.mean(axis=-1) == pytest.approx(curve.E_test, rel=0.04)
