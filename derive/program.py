@@ -142,8 +142,7 @@ def program(model: "System | Program | Declaration", slope_control: str = "lam")
     Args:
         model: a System that is a tower in its first unknown and has a start, a declaration that
             gives one, or a Program.
-        slope_control: control in which outputs are differentiated; the last one where a limit has
-            removed ``lam``.
+        slope_control: control in which outputs are differentiated; the last one without ``lam``.
 
     Raises:
         NotSupportedError: if the system is coupled or has no start.
