@@ -65,12 +65,18 @@ class Panel:
 
     @property
     def low(self) -> float:
-        """Lower end in w."""
+        """Lower end in w.
+
+        Accuracy: exact.
+        """
         return _edge(self.first)
 
     @property
     def high(self) -> float:
-        """Upper end in w."""
+        """Upper end in w.
+
+        Accuracy: exact.
+        """
         return _edge(self.last)
 
 
@@ -92,7 +98,10 @@ class Graded:
 
     @property
     def error(self) -> float:
-        """Estimate of the largest absolute error."""
+        """Estimate of the largest absolute error.
+
+        Accuracy: from the last coefficients of each panel, not a proof.
+        """
         return max(p.error for p in self.panels)
 
     def panel(self, rho: float) -> Panel:

@@ -109,7 +109,10 @@ class CompiledKernel:
 
     @property
     def relative(self) -> float:
-        """Largest relative error met in the check; see ``Check.relative``."""
+        """Largest relative error met in the check; see ``Check.relative``.
+
+        Accuracy: a maximum over sampled correlations, not a bound.
+        """
         return self.check.relative
 
     def __call__(self, rho: ArrayLike) -> NDArray[np.float64]:
