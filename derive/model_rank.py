@@ -41,11 +41,11 @@ from derive.tangent_rank.tape import ANALYTIC, ENTIRE, Tape, forward
 
 METHODS = ("auto", "field", "balls")
 _MOST_OPERATIONS = 2e9
-_MOST_BALLS = 120
+_MOST_BALLS = 150
 _CHEAP_BALLS = 40
 _SECONDS = 1e-7
 _PRIMES = 3
-_BITS = (128, 512, 2048)
+_BITS = (128, 384, 1024)
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ def _by_balls(family: Family, seed: int) -> ModelRank:
     if unknown or count > _MOST_BALLS:
         raise NotSupportedError(
             f"the rank of {count} parameters by balls",
-            f"elimination costs about {count**3 * 1e-6:.0f} seconds for each precision",
+            f"elimination costs about {count**3 * 4e-7:.0f} seconds for each precision",
             f"use {_MOST_BALLS} parameters or fewer",
         )
     special = family.special(random.Random(seed), 2000, 1000)
@@ -249,7 +249,7 @@ def _by_balls(family: Family, seed: int) -> ModelRank:
     for bits in _BITS:
         rows = ball_matrix(tape, special, count + SPARE, bits, seed)
         rank, chosen = ball_rank(rows, bits)
-        if rank < count and upper.rank == count:
+        if rank < count and bits > _BITS[0] and upper.rank == count:
             upper = _upper(family, rank)
         if rank == upper.rank:
             break

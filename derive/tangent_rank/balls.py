@@ -1,8 +1,8 @@
 r"""Tangent functions in ball arithmetic: a rank that rounding cannot fake, for any analytic family.
 
 Stage: beside ``modular``, for functions whose values are not known to be independent symbols. The
-tangent matrix is evaluated at rational inputs with ``arb``; elimination with the largest pivot goes
-on while the pivot's ball excludes zero. The pivots found are those of a minor that does not vanish,
+tangent matrix is evaluated at rational inputs with ``arb``; elimination takes the largest pivot of
+each column, if its ball excludes zero. The pivots found are those of a minor that does not vanish,
 so their number is a certified lower bound of the rank. More digits are tried until it is full.
 """
 
@@ -118,20 +118,18 @@ def ball_rank(rows: Sequence[Sequence[Any]], bits: int) -> tuple[int, tuple[int,
     """Return the size and the columns of a minor that is proved not to vanish."""
     work = [list(row) for row in rows]
     chosen: list[int] = []
+    width = len(work[0]) if work else 0
     with working_precision(bits):
-        while work:
-            best = max(
-                ((row[j].abs_lower(), i, j) for i, row in enumerate(work) for j in range(len(row))),
-                key=lambda item: item[0],
-            )
-            size, i, j = best
-            if not size > 0:
-                break
+        for j in range(width):
+            sizes = [row[j].abs_lower() for row in work]
+            best = max(range(len(work)), key=sizes.__getitem__, default=-1)
+            if best < 0 or not sizes[best] > 0:
+                continue
             chosen.append(j)
-            pivot_row = work.pop(i)
+            pivot_row = work.pop(best)
             inverse = 1 / pivot_row[j]
             for row in work:
                 factor = row[j] * inverse
-                for k, value in enumerate(pivot_row):
-                    row[k] = arb(0) if k == j else row[k] - factor * value
-    return len(chosen), tuple(sorted(chosen))
+                for k in range(j + 1, width):
+                    row[k] -= factor * pivot_row[k]
+    return len(chosen), tuple(chosen)

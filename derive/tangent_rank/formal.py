@@ -25,6 +25,7 @@ from derive.tangent_rank.tape import Tape
 Monomial = tuple[tuple[int, Any], ...]
 Poly = dict[Monomial, Any]
 ONE: Monomial = ()
+_LONGEST_EXPONENT = 100
 _ODD = frozenset({"tanh", "erf", "sin", "atan", "asinh"})
 
 
@@ -264,17 +265,18 @@ class FormalRing:
     def exponential(self, argument: Poly) -> Poly:
         """Return exp of a formal value as a product of powers of letters E[m]."""
         total: Poly = {ONE: fmpq(1)}
+        if len(argument) > _LONGEST_EXPONENT:
+            argument = self._wrapped(argument)
+        letters: list[tuple[int, Any]] = []
         for monomial, c in argument.items():
             only = self.atoms[monomial[0][0]] if len(monomial) == 1 else None
             if only is not None and only.data == "softplus" and monomial[0][1] == 1 and c.q == 1:
                 inner = self.add([{ONE: fmpq(1)}, self.exponential(dict(only.argument))])
                 total = self.multiply(total, self.power(inner, int(c)))
                 continue
-            letter = self.atom(Atom("exponential", monomial, constant=self.is_constant(monomial)))
-            total = self.multiply(
-                total, {((letter, _plain(Fraction(int(c.p), int(c.q)))),): fmpq(1)}
-            )
-        return total
+            letter = Atom("exponential", monomial, constant=self.is_constant(monomial))
+            letters.append((self.atom(letter), _plain(Fraction(int(c.p), int(c.q)))))
+        return self.multiply(total, {tuple(sorted(letters)): fmpq(1)})
 
     def _circular(self, name: str, argument: Poly) -> Poly:
         """Return sin or cos, the constant part split off by the addition theorem."""

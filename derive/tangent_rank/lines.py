@@ -76,8 +76,9 @@ def tangent_block(tape: Tape) -> Block:
     Example:
         >>> from sympy.abc import a, w, x
         >>> from derive.tangent_rank.tape import tape_of
-        >>> tangent_block(tape_of(a * w * x, [a, w], [x])).results
-        (t1, t3, t2)
+        >>> block = tangent_block(tape_of(a * w * x, [a, w], [x]))
+        >>> len(block.lines), len(block.results)
+        (4, 3)
     """
     ring = _Lines(tape)
     values = forward(tape, ring)

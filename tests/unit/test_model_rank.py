@@ -9,6 +9,7 @@ from sympy.abc import a, b, c, v, w, x, y
 
 from derive.errors import NotClosedError, NotSupportedError, RangeError, UnknownNameError
 from derive.model_rank import model_rank
+from derive.recovery.networks import FullyConnected
 from derive.tangent_rank.exponentials import plan_of
 from derive.tangent_rank.family import family_at
 from derive.tangent_rank.formal import FormalRing
@@ -188,6 +189,14 @@ def test_gelu_with_biases_is_proved_by_balls_and_only_assumed_by_the_field():
     assert "Schanuel" in assumed.status
     proved = model_rank(text, names, "x")
     assert (proved.method, proved.exact) == ("balls", True)
+
+
+@pytest.mark.parametrize("activation", ["gelu", "softplus", "sin"])
+def test_deep_networks_beyond_the_theorems_are_decided_by_balls(activation):
+    family = FullyConnected((2, 3, 3, 1), activation).family()
+    point = {s: Rational(3 * i % 7 - 4, 2 + i % 3) for i, s in enumerate(family.parameters, 1)}
+    found = family.rank(point)
+    assert (found.rank, found.exact, found.method) == (25, True, "balls")
 
 
 def test_transcendental_weight_alone_needs_no_assumption():
