@@ -278,6 +278,10 @@ def _on_cuda(
     if is_coupled(model):
         raise NotSupportedError("a coupled system on CUDA", "no kernel for it", 'use target="cpu"')
     ready, (outputs, errors, slopes) = freeze(model), wanted
+    if ready.means:
+        raise NotSupportedError(
+            f"{ready.name} on CUDA", "it averages over tables, in loops", 'use target="cpu"'
+        )
     asked = Asked(ready.outputs if outputs is None else tuple(outputs), errors, slopes)
     lane_program(ready, asked)  # refuses outputs that do not exist
     return compile_cuda(ready, asked, precision_named(precision))
@@ -315,6 +319,9 @@ def _kernel(lanes: LaneProgram, method: str) -> Kernel:
             f"method {method!r}", f"the methods are {', '.join(METHODS)}, auto", "use one of them"
         )
     chosen, reason = choose(lanes) if method == "auto" else (method, "asked for")
+    if lanes.program.means and chosen != "scalar":
+        found = "it averages over tables, in loops"
+        raise NotSupportedError(f"method {chosen!r} for {lanes.program.name}", found, 'use "auto"')
     if chosen == "llvm":
         width = lanes_that_fit()
         source = vector_source(lanes, width, has_estimates())

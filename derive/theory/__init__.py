@@ -14,6 +14,7 @@ from derive.recovery.sizes import optimistic_sample_size as optimistic_sample_si
 from derive.recovery.strata import fibre_strata as fibre_strata
 from derive.recovery.strata import rank_table as rank_table
 from derive.theory.deep_features import deep_features as deep_features
+from derive.theory.gram_weights import gram_features as gram_features
 from derive.theory.local_recovery import local_recovery as local_recovery
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "completion_probability",
     "deep_features",
     "fibre_strata",
+    "gram_features",
     "local_recovery",
     "optimistic_sample_size",
     "rank_table",
