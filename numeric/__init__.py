@@ -3,6 +3,7 @@
 Reads declarations, Programs and sources from ``derive``; imports run one way only.
 """
 
+from numeric.averaged import averaging_error as averaging_error
 from numeric.certify import certify as certify
 from numeric.compare import compare as compare
 from numeric.compiled import compile as compile
@@ -14,14 +15,17 @@ from numeric.experiments.embedding import embedding_family as embedding_family
 from numeric.experiments.local_recovery import exponent_law as exponent_law
 from numeric.experiments.local_recovery import hessian_rank as hessian_rank
 from numeric.experiments.matrices import sample as sample
+from numeric.experiments.outliers import sample_outliers as sample_outliers
 from numeric.experiments.small_start import small_start as small_start
 from numeric.kernels import compile_kernel as compile_kernel
+from numeric.outliers import find_outliers as find_outliers
 from numeric.population import Population as Population
 from numeric.population import population as population
 from numeric.population import predict_learning_curve as predict_learning_curve
 from numeric.populations.networks import network as network
 from numeric.proximal_map import proximal_map as proximal_map
 from numeric.reference import reference as reference
+from numeric.regularity import refuse_irregular as refuse_irregular
 from numeric.report import report as report
 from numeric.ridge_readout_theory import ridge_curve as ridge_curve
 from numeric.selftest import self_test as self_test
@@ -38,6 +42,7 @@ __all__ = [
     "Population",
     "Solution",
     "Status",
+    "averaging_error",
     "certify",
     "compare",
     "compile",
@@ -47,6 +52,7 @@ __all__ = [
     "embedding_family",
     "enclosures",
     "exponent_law",
+    "find_outliers",
     "hessian_rank",
     "mean_function",
     "network",
@@ -54,9 +60,11 @@ __all__ = [
     "predict_learning_curve",
     "proximal_map",
     "reference",
+    "refuse_irregular",
     "report",
     "ridge_curve",
     "sample",
+    "sample_outliers",
     "self_test",
     "simulate",
     "simulate_readout",

@@ -1,7 +1,7 @@
 """Systems: balance, closure, differentiation, elimination, printing."""
 
 import pytest
-from sympy import Symbol, sqrt
+from sympy import Rational, Symbol, oo, sqrt
 
 from derive.errors import (
     NotClosedError,
@@ -13,6 +13,7 @@ from derive.errors import (
 from derive.provenance import THIS
 from derive.symbols import Quantity, control
 from derive.system import Condition, Equation, System
+from derive.theory.deep_features import deep_features
 
 lam = control("lam", "ridge", latex=r"\lambda", low=0)
 other = control("other", "a second control")
@@ -94,3 +95,30 @@ def test_repr_is_one_line_and_latex_uses_the_latex_names():
     assert repr(tower()) == "System(tower: 2 equations, 2 unknowns: x y; controls lam)"
     assert r"\lambda &= x y" in tower().latex()
     assert tower()._repr_latex_().startswith("$$ \\begin{aligned}")
+
+
+def test_a_system_expands_closes_and_takes_limits_by_its_own_methods():
+    linear = deep_features([]).system()
+    assert linear.closed_form(values={"alpha": 1}).branch.startswith("root 2 of 2")
+    peak = linear.expand("E_test", values={"alpha": 1, "noise": 0}, terms=2)
+    assert peak.leading[0] == Rational(1, 2)
+    wide = deep_features(["erf"]).system("kernel").infinite("gamma_1")
+    assert [q.name for q in wide.controls] == ["alpha", "lam", "noise"]
+
+
+@pytest.mark.parametrize(
+    ("alpha", "error"), [(Rational(1, 2), 1), (2, Rational(1, 2)), (3, Rational(3, 8))]
+)
+def test_ridgeless_limits_on_both_sides_of_the_peak_have_their_closed_forms(alpha, error):
+    """1 - alpha + noise/(1 - alpha) below alpha = 1, noise alpha/(alpha - 1) above."""
+    found = (
+        deep_features([]).system().limit("E_test", values={"alpha": alpha, "noise": Rational(1, 4)})
+    )
+    assert found.contains(error)
+
+
+def test_limits_at_infinity_and_divergent_ones():
+    linear = deep_features([]).system()
+    assert linear.limit("m", at=oo, values={"alpha": 2, "noise": 0}).contains(0)
+    with pytest.raises(RangeError, match="limit of E_test: it grows like"):
+        linear.limit("E_test", values={"alpha": 1, "noise": 1})
