@@ -5,6 +5,7 @@ values become exact numbers, and symbols among the values stand for generic numb
 """
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +74,13 @@ def family_at(
         expr = read_expression(expr, [str(s) for s in sampled] or ["x"], [str(s) for s in listed])
     family: Expr = sympify(expr, strict=True)
     present = {s.name: s for s in _symbols(family)}
+    if len(present) < len(_symbols(family)):
+        twice = sorted(n for n, k in Counter(s.name for s in _symbols(family)).items() if k > 1)
+        raise NotClosedError(
+            "the rank of a family",
+            f"different symbols share the name {', '.join(twice)}",
+            "make them with the same assumptions",
+        )
     theta = _found(listed, present, "parameter")
     x = _found(sampled, present, "input")
     both = sorted({s.name for s in theta} & {s.name for s in x})
@@ -122,7 +130,7 @@ def _found(
             "does not appear in the family",
             f"its symbols are {', '.join(sorted(present)) or 'none'}",
         )
-    repeated = sorted({n for n in names if names.count(n) > 1}) if len(names) < 1000 else []
+    repeated = sorted(n for n, times in Counter(names).items() if times > 1)
     if repeated:
         raise UnknownNameError(f"{kind} {', '.join(repeated)}", "listed twice", "list it once")
     if not names:

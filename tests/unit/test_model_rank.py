@@ -233,6 +233,11 @@ def test_number_fields_are_mapped_to_primes_by_ring_homomorphisms():
         (lambda: model_rank(a * w * x, [a, w], [w]), NotClosedError, "both parameter and input"),
         (lambda: model_rank(a * w * x, [a], [x]), NotClosedError, "w is neither"),
         (lambda: model_rank(a * x, [a, a], [x]), UnknownNameError, "listed twice"),
+        (
+            lambda: model_rank(a * x * Symbol("x", real=True), [a], [x]),
+            NotClosedError,
+            "share the name x",
+        ),
         (lambda: model_rank(a * x, [], [x]), UnknownNameError, "without parameters"),
         (lambda: model_rank(a * x, [a], [x], {"w": 1}), UnknownNameError, "not a parameter"),
         (lambda: model_rank(a * x, [a], [x], {a: x}), RangeError, "depends on x"),
