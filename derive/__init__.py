@@ -6,6 +6,7 @@ Knows SymPy and exact arithmetic; never NumPy, and never the package ``numeric``
 from derive.activation import Activation as Activation
 from derive.channels import ConvexReadout as ConvexReadout
 from derive.channels import Linear as Linear
+from derive.channels import Logistic as Logistic
 from derive.channels import Sign as Sign
 from derive.errors import DeriveError as DeriveError
 from derive.expectation import Expectation as Expectation
@@ -28,6 +29,7 @@ __all__ = [
     "Expectation",
     "Kind",
     "Linear",
+    "Logistic",
     "Loss",
     "Sign",
     "System",

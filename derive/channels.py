@@ -15,7 +15,7 @@ over the spectrum become its sums at x. Sources: [loureiro2021], [schroder2024];
 derived here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from sympy import Symbol, latex
@@ -25,7 +25,7 @@ from derive.exact import Number, exact_number
 from derive.gaussian import expect
 from derive.latex import aligned
 from derive.losses import REAL, Loss
-from derive.provenance import CLARTE_2023, LOUREIRO_2021, SCHRODER_2024, THIS
+from derive.provenance import ANDREWS_1974, CLARTE_2023, LOUREIRO_2021, SCHRODER_2024, THIS
 from derive.proximal import Proximal, omega
 from derive.rewrite import Log, Step
 from derive.symbols import z
@@ -83,7 +83,34 @@ class Sign:
         return f"sign teacher with noise {self.noise} and flips {self.flips}"
 
 
-Teacher = Linear | Sign
+@dataclass(frozen=True)
+class Logistic:
+    """Labels 1 with probability sigma(nu/scale), else -1; each flipped with a probability.
+
+    Attributes:
+        scale: scale of the logistic noise, > 0; small scales approach the sign.
+        flips: probability eta that a label is flipped, 0 <= eta <= 1/2.
+    """
+
+    scale: Number = 1
+    flips: Number = 0
+    noise: Number = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        if not 0 < float(exact_number(self.scale)) < float("inf"):
+            raise RangeError(f"scale = {self.scale}", "out of range", "give a finite scale > 0")
+        Sign(flips=self.flips)
+
+    @property
+    def signs(self) -> bool:
+        """Whether the labels are -1 and 1."""
+        return True
+
+    def __str__(self) -> str:
+        return f"logistic teacher of scale {self.scale} and flips {self.flips}"
+
+
+Teacher = Linear | Sign | Logistic
 
 
 def _not_negative(name: str, value: Number) -> None:
@@ -169,10 +196,12 @@ class ConvexReadout:
     def equations(self) -> tuple[tuple[str, str], ...]:
         """Return the equations as pairs of LaTeX, left and right sides."""
         channel = _SIGN_CHANNEL if self.teacher.signs else _LINEAR_CHANNEL
-        return (*_SPECTRUM, *channel, *self._outputs())
+        mixed = _MIXTURE if isinstance(self.teacher, Logistic) else ()
+        return (*_SPECTRUM, *mixed, *channel, *self._outputs())
 
     def _outputs(self) -> tuple[tuple[str, str], ...]:
         delta = latex(exact_number(self.teacher.noise))
+        delta = r"\Delta" if isinstance(self.teacher, Logistic) else delta
         if isinstance(self.teacher, Linear):
             return (
                 (r"E_{\mathrm{gen}}", r"\rho - 2 m + q"),
@@ -221,6 +250,9 @@ class ConvexReadout:
                 THIS,
             ),
         )
+        if isinstance(self.teacher, Logistic):
+            rule = "logistic noise is normal noise of random strength 2 s K, K of Kolmogorov's law"
+            log = log.then(Step(rule, "averages over noise variances", ANDREWS_1974))
         for step in (*steps, self._channel_step(), self._calibration_step()):
             log = log.then(step)
         return log
@@ -249,6 +281,12 @@ _SPECTRUM = (
     (r"q", r"\frac{\hat m^2\, T_2(x) + \hat q\, df_2(x)}{\hat V^2}"),
 )
 _PROBIT = r"\Phi\left(\frac{m \omega / q}{\sqrt{\rho + \Delta - m^2/q}}\right)"
+_MIXTURE = (
+    (
+        r"\Delta",
+        r"(2 s K)^2, \quad \text{mean over } P(K \leq k) = \sum_j (-1)^j e^{-2 j^2 k^2}",
+    ),
+)
 _OVER_SIGNS = r"\mathbb{E}_{\omega \sim N(0, q)} \sum_y Z(y)"
 _EDGE = (
     r"\frac{1 - 2 \eta}{\sqrt{2 \pi (\rho + \Delta)}} \sum_y y\,"

@@ -159,6 +159,13 @@ MOREAU_1965 = Source(
     1965,
     "Bulletin de la Soci{\\'e}t{\\'e} math{\\'e}matique de France 93",
 )
+ANDREWS_1974 = Source(
+    "andrews1974",
+    "Andrews, David F. and Mallows, Colin L.",
+    "Scale mixtures of normal distributions",
+    1974,
+    "Journal of the Royal Statistical Society B 36(1)",
+)
 LOUREIRO_2021 = Source(
     "loureiro2021",
     "Loureiro, Bruno and Gerbelot, C{\\'e}dric and Cui, Hugo and Goldt, Sebastian and "

@@ -22,14 +22,26 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from derive.channels import ConvexReadout
+from derive.channels import ConvexReadout, Logistic
 from derive.errors import NotSupportedError, RangeError, ShapeError
 from derive.exact import exact_number
 from numeric.channel_code import ROWS, compile_channel
 from numeric.far_spectrum import with_far_field
+from numeric.logistic_mixture import normal_mixture
 from numeric.solution import Solution, Status
 from numeric.spectral_functions import SpectralFunctions
-from numeric.state_newton import COARSE, FINE, Problem, State, evaluate, newton, solve, solved
+from numeric.state_newton import (
+    COARSE,
+    FINE,
+    PURE,
+    Mixture,
+    Problem,
+    State,
+    evaluate,
+    newton,
+    solve,
+    solved,
+)
 
 Array = NDArray[np.float64]
 OUTPUTS = ("E_test", "E_gen", "E_train", "loss_train", "loss_test", "norm")
@@ -72,9 +84,11 @@ class ReadoutCurve(Solution):
         noise, flips = _teacher(self._declared())
         w = np.asarray(omega, dtype=float)
         m, q = (self[k].reshape(self.shape + (1,) * w.ndim) for k in ("m", "q"))
-        spread = np.sqrt(np.maximum(self.rho + noise - m**2 / q, 0.0))
+        variances, weights = _mixtures(self._declared())[1]
+        rest = np.maximum(self.rho + noise - m**2 / q, 0.0)[..., None] + variances
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(flips + (1 - 2 * flips) * ndtr(m * w / q / spread))
+            clean = ndtr((m * w / q)[..., None] / np.sqrt(rest)) @ weights
+        return np.asarray(flips + (1 - 2 * flips) * clean)
 
     def calibration(self, confidence: ArrayLike) -> Array:
         r"""Return how much a logistic readout claims beyond the truth, at given confidences.
@@ -209,12 +223,20 @@ def _problem(
     teacher = np.full(count, noise), np.full(count, flips)
     far = with_far_field(spectrum)
     scale = _mean_eigenvalue(far)
-    return Problem(channel, far, r, ridge, *teacher, scale), arrays[0].shape
+    return Problem(channel, far, r, ridge, *teacher, scale, _mixtures(model)), arrays[0].shape
 
 
 def _teacher(model: ConvexReadout) -> tuple[float, float]:
     noise = float(exact_number(model.teacher.noise))
     return noise, float(exact_number(getattr(model.teacher, "flips", 0)))
+
+
+def _mixtures(model: ConvexReadout) -> tuple[Mixture, Mixture]:
+    """Return the noises that are mixed, for the coarse and for the fine rule."""
+    if not isinstance(model.teacher, Logistic):
+        return PURE, PURE
+    scale = float(exact_number(model.teacher.scale))
+    return normal_mixture(scale, fine=False), normal_mixture(scale, fine=True)
 
 
 def _mean_eigenvalue(spectrum: SpectralFunctions) -> float:
@@ -262,7 +284,12 @@ def _values(problem: Problem, state: State) -> dict[str, Array]:
             across = np.sqrt(np.maximum(state.across, 0.0))
             clean = np.arctan2(np.sqrt(np.maximum(q * rho - m**2, 0.0)), m) / np.pi
             wrong = np.arctan2(across, m / np.sqrt(problem.noisy)) / np.pi
-            test, gen = flips + (1 - 2 * flips) * wrong, np.where(noise == 0, wrong, clean)
+            gen = np.where(noise == 0, wrong, clean)
+            variances, weights = problem.mixtures[1]
+            if len(weights) > 1:
+                width = np.sqrt(problem.noisy + variances[:, None])
+                wrong = weights @ np.arccos(m / (width * np.sqrt(q))) / np.pi
+            test = flips + (1 - 2 * flips) * wrong
         else:
             test, gen = state.across, state.across - noise
     return {

@@ -26,6 +26,8 @@ from numeric.spectral_functions import SpectralFunctions, Sums
 Array = NDArray[np.float64]
 _SPREAD = 1e-4  # step in log x of the third spectral moments, which only the Jacobian uses
 _TINY = 1e-18
+Mixture = tuple[Array, Array]
+PURE: Mixture = (np.zeros(1), np.ones(1))
 Mesh = tuple[float, float]
 Given = tuple[Array, Array, Array, Sums]  # y = x/lam, y around x, q_hat, sums around x
 COARSE: Mesh = (1.5, 1e-6)
@@ -50,6 +52,8 @@ class Problem:
         lam: ridges, shape (N,).
         noise: variance added to the teacher field, shape (N,).
         flips: probability that a sign label is flipped, shape (N,).
+        mixtures: variances and weights of normal noises that are mixed, for the coarse and the
+            fine rule; one of variance zero for most teachers.
         scale: mean eigenvalue, or any number of its size.
     """
 
@@ -60,6 +64,7 @@ class Problem:
     noise: Array
     flips: Array
     scale: float
+    mixtures: tuple[Mixture, Mixture] = (PURE, PURE)
 
     @property
     def noisy(self) -> Array:
@@ -114,7 +119,7 @@ def evaluate(problem: Problem, rows: NDArray[np.intp], u: Array, lam: Array, mes
     ratio = problem.ratio[rows]
     with np.errstate(all="ignore"):
         fields, chain, points = _fields(problem, rows, u, lam)
-        averages = problem.channel(points, width=mesh[0], tol=mesh[1])
+        averages = _averages(problem, points, mesh)
         V, unit = fields[:, 0], np.sqrt(problem.noisy[rows])
         I1, I2, I3 = averages[:, :3].T
         dI = averages[:, 3:12].reshape(-1, 3, 3) @ chain
@@ -137,6 +142,19 @@ def evaluate(problem: Problem, rows: NDArray[np.intp], u: Array, lam: Array, mes
             along[:, 1] * scale,
         )
     return State(u.copy(), F, J, along, averages, fields, points[:, 3])
+
+
+def _averages(problem: Problem, points: Array, mesh: Mesh) -> Array:
+    """Return the channel's averages, mixed over the noises of the teacher."""
+    variances, weights = problem.mixtures[mesh == FINE]
+    if len(weights) == 1:
+        return problem.channel(points, width=mesh[0], tol=mesh[1])
+    many = np.repeat(points[None], len(weights), axis=0)
+    rho = points[:, 4] + variances[:, None]
+    many[:, :, 3] += points[:, 1] ** 2 * (1 / points[:, 4] - 1 / rho)  # q - m^2/rho
+    many[:, :, 4] = rho
+    rows = problem.channel(many.reshape(-1, points.shape[1]), width=mesh[0], tol=mesh[1])
+    return np.asarray(np.tensordot(weights, rows.reshape(*many.shape[:2], -1), 1))
 
 
 def _fields(
@@ -261,7 +279,8 @@ def _explicit(problem: Problem, rows: NDArray[np.intp], lam: Array) -> Array:
     rho, ratio = problem.noisy[rows], problem.ratio[rows]
     q = 0.01 * rho
     s2 = q if problem.channel.binary else rho
-    averages = problem.channel(np.stack([V, 0 * V, q, s2, rho, problem.flips[rows]], 1))
+    points = np.stack([V, 0 * V, q, s2, rho, problem.flips[rows]], 1)
+    averages = _averages(problem, points, COARSE)
     I1, I2, I3 = averages[:, :3].T
     with np.errstate(all="ignore"):
         t = np.maximum(np.log1p(problem.scale / lam * ratio * I1 / V), _TINY)

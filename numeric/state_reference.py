@@ -21,9 +21,9 @@ from typing import Any
 from mpmath import mp, mpf
 from sympy import diff, lambdify, oo
 
-from derive.channels import ConvexReadout
+from derive.channels import ConvexReadout, Logistic
 from derive.convexity import smooth_pieces
-from derive.errors import NotConvergedError, RangeError
+from derive.errors import NotConvergedError, NotSupportedError, RangeError
 from derive.exact import Number, exact_number
 from derive.symbols import z
 from numeric.reference import Reference
@@ -101,11 +101,16 @@ def state_reference(
     Raises:
         NotConvergedError: if two precisions disagree, or the start is too far.
         RangeError: fewer than 5 digits.
+        NotSupportedError: a logistic teacher.
 
     Accuracy: the digits asked for, on which two precisions agree.
     """
     if digits < 5:
         raise RangeError(f"digits = {digits}", "too few", "give digits >= 5")
+    if isinstance(model.teacher, Logistic):
+        raise NotSupportedError(
+            f"reference of {model!r}", "its likelihood is an integral", "use a Sign teacher"
+        )
     found: list[dict[str, Any]] = []
     for guard in (6, 12):
         with mp.workdps(digits + guard):

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sympy import Expr
 
-from derive.channels import ConvexReadout
+from derive.channels import ConvexReadout, Logistic
 from derive.errors import RangeError
 from derive.exact import exact_number
 from numeric.experiments.convex_solver import fit
@@ -157,8 +157,11 @@ class Plan:
         """
         noise, flips = self.teacher
         noisy = field + np.sqrt(noise) * rng.standard_normal(field.shape)
-        if not self.model.teacher.signs:
+        teacher = self.model.teacher
+        if not teacher.signs:
             return noisy
+        if isinstance(teacher, Logistic):
+            noisy = noisy + rng.logistic(0.0, float(exact_number(teacher.scale)), field.shape)
         turned = rng.random(field.shape) < flips
         return np.where((noisy > 0) ^ turned, 1.0, -1.0)
 
@@ -199,7 +202,7 @@ def _errors(model: ConvexReadout, y: Array, prediction: Array) -> float:
 
 def _test_error(plan: Plan, sample: Sample, theta: Array, rng: np.random.Generator) -> float:
     known = sample.overlaps(theta)
-    if known is None:
+    if known is None or isinstance(plan.model.teacher, Logistic):
         return _measured(plan, sample, theta, rng)
     m, q, rho = known
     noise, flips = plan.teacher
