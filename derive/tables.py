@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sympy import Add, AtomicExpr, Expr, Function, Integer, latex
+from sympy import Add, AtomicExpr, Expr, Function, Integer
 
 from derive.balls import enclose
 
@@ -113,10 +113,12 @@ class TableMean(Function):
     def _latex(self, printer: Any, exp: Any = None) -> str:
         arguments: Any = self.args
         table, i, j, m, x, tau = arguments
-        top = latex(_power("a", i)) + latex(_power("b", j))
-        below = rf"({printer.doprint(x)} + b + {printer.doprint(tau)}\, a)"
+        top = _power("a", i) + _power("b", j)
+        parts = ["" if x == 0 else printer.doprint(x), "b"]
+        parts.append("" if tau == 0 else rf"{printer.doprint(tau)}\, a")
+        below = " + ".join(part for part in parts if part)
         power = "" if m == 1 else rf"^{{{m}}}"
-        body = top if m == 0 else rf"\frac{{{top or 1}}}{{{below}{power}}}"
+        body = (top or "1") if m == 0 else rf"\frac{{{top or 1}}}{{({below}){power}}}"
         text = rf"\mathbb{{E}}_{{{table.latex_name}}}\left[{body}\right]"
         return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
 

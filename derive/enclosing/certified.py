@@ -14,6 +14,8 @@ from sympy import AtomicExpr, Expr, Float
 from derive.balls import enclose
 from derive.enclosing.ball_program import Evaluation
 
+KEPT_DIGITS = 40
+"""Digits of a number that went through a pickle."""
 Digits = Callable[[Evaluation, int], arb]
 
 
@@ -58,6 +60,12 @@ class CertifiedNumber(AtomicExpr):
         exact = fmpq(value.numerator, value.denominator)
         return cls(name, lambda evaluate, prec: arb(exact), positive=value > 0, key=value)
 
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        """Pickle the digits: the function stays behind, so the copy has ``KEPT_DIGITS`` of them."""
+        ball = enclose(self, KEPT_DIGITS)
+        key = self.key if isinstance(self.key, tuple | str | Fraction) else ball.str(30)
+        return _kept, (self.name, ball.mid, ball.rad, self.known_positive, key)
+
     def _hashable_content(self) -> tuple[Any, ...]:
         return (self.name, self.key)
 
@@ -81,3 +89,15 @@ class CertifiedNumber(AtomicExpr):
 
     def _latex(self, printer: Any) -> str:
         return self.name
+
+
+def _kept(
+    name: str, middle: Fraction, radius: Fraction, positive: bool, key: Any
+) -> CertifiedNumber:
+    """Return the number of a pickle: one ball, whatever precision is asked for."""
+
+    def digits(evaluate: Evaluation, prec: int) -> arb:
+        mid, rad = (arb(fmpq(x.numerator, x.denominator)) for x in (middle, radius))
+        return mid + arb(0, rad.upper())
+
+    return CertifiedNumber(name, digits, positive=positive, key=key)

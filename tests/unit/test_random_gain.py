@@ -1,12 +1,14 @@
 """Layers whose neurons differ, against an implementation in mpmath that shares no code."""
 
+import pickle
+
 import numpy as np
 import pytest
 from scipy import optimize, special
-from sympy import Integer, Rational
+from sympy import Integer, Rational, latex
 
 from derive.bias_rules import mixture
-from derive.errors import NotConvergedError, RangeError, ShapeError
+from derive.errors import NotConvergedError, NotSupportedError, RangeError, ShapeError
 from derive.exact import exact_number
 from derive.layer_chain import Base, Chain, Layer, Teacher, width
 from derive.layers import covariance_system, kernel_system
@@ -15,6 +17,7 @@ from derive.random_gain import MixedLayer
 from derive.symbols import Quantity
 from derive.tables import FewKinds, Table, TableMean, means_of
 from derive.theory.deep_features import deep_features
+from numeric.compiled import compile
 from numeric.reference import reference
 
 POINT = {"alpha": "0.7", "lam": "0.05", "noise": "0.2"}
@@ -260,3 +263,38 @@ def test_tables_are_equal_by_name_and_digits():
     rows = ((Integer(1), Rational(1, 3), Integer(0)),)
     assert Table("t", rows) == Table("t", rows)
     assert Table("t", rows) != Table("t", ((Integer(1), Rational(1, 2), Integer(0)),))
+
+
+def test_means_print_as_fractions_under_an_expectation():
+    table = Table("t", ((Integer(1), Integer(1), Integer(2)),), latex="3")
+    x, tau = Quantity("x", low=0), Quantity("tau", latex=r"\tau", low=0)
+    assert latex(table.mean(1, 0, 1, x, tau)) == (
+        r"\mathbb{E}_{3}\left[\frac{a}{(x + b + \tau\, a)}\right]"
+    )
+    assert latex(table.mean(0, 1, 2, x, Integer(0))) == (
+        r"\mathbb{E}_{3}\left[\frac{b}{(x + b)^{2}}\right]"
+    )
+    assert latex(table.moment(2, 0)) == r"\mathbb{E}_{3}\left[a^{2}\right]"
+
+
+def test_systems_with_tables_go_through_a_pickle():
+    system = deep_features(["relu", "relu"]).system(digits=4)
+    copy = pickle.loads(pickle.dumps(system))
+    point = {"gamma": ("1.1", "0.9"), **POINT}
+    first, second = (reference(s, 10, **point) for s in (system, copy))
+    assert first["E_test"] == pytest.approx(float(second["E_test"]), rel=1e-12)
+
+
+@pytest.mark.parametrize("lam", [1e-10, 1e-3, 1.0, 100.0])
+def test_uneven_norms_converge_on_every_scale(lam):
+    model = deep_features(["tanh"], norms=[[("1/10", "1/2"), (3, "1/2")]])
+    alpha = np.geomspace(0.05, 20, 40)
+    solution = compile(model)(alpha=alpha, gamma=(1.4,), lam=lam, noise=0.1)
+    assert solution.converged
+    assert np.all(solution.error["E_test"] < 1e-9 * solution.E_test)
+
+
+def test_targets_that_no_table_prints_are_refused():
+    model = deep_features(["relu", "relu"]).system(digits=4)
+    with pytest.raises(NotSupportedError, match="it averages over tables"):
+        compile(model, method="llvm")
