@@ -160,7 +160,7 @@ def _corner(h: float, k: float, rho: float) -> float:
 def bivariate_normal(h: float, k: float, rho: float) -> float:
     """Return P(u < h, v < k) for unit normals of correlation rho, -1 <= rho <= 1.
 
-    Infinite h and k are allowed; NaN comes out only where it goes in.
+    Infinite h and k are allowed; NaN comes out exactly where it goes in.
 
     Accuracy: absolute 3e-16; for h, k < 0 all terms are positive, and the relative error is 1e-15
     times 1 + |log of the value|.
@@ -169,6 +169,8 @@ def bivariate_normal(h: float, k: float, rho: float) -> float:
         >>> bivariate_normal(0.0, 0.0, 1.0), round(bivariate_normal(0.0, 0.0, 0.5), 15)
         (0.5, 0.333333333333333)
     """
+    if math.isnan(h) or math.isnan(k) or math.isnan(rho):
+        return h + k + rho
     if math.isinf(h) or math.isinf(k):
         return min(normal_cdf(h), normal_cdf(k))
     if rho >= 1.0:
@@ -201,6 +203,8 @@ def conditional_normal(h: float, k: float, rho: float) -> float:
         >>> conditional_normal(2.0, 1.0, 1.0), conditional_normal(1.0, 1.0, 1.0)
         (1.0, 0.5)
     """
+    if math.isnan(h) or math.isnan(k) or math.isnan(rho):
+        return h + k + rho
     if math.isinf(h) or rho == 0.0:
         return normal_cdf(h)
     gap = -rho * k if math.isinf(k) else _gap(h, k, rho)
@@ -219,6 +223,8 @@ def scaled_density(h: float, k: float, rho: float) -> float:
         >>> scaled_density(0.0, 0.0, 1.0)
         0.0
     """
+    if math.isnan(h) or math.isnan(k) or math.isnan(rho):
+        return h + k + rho
     square = (1.0 - rho) * (1.0 + rho)
     if square <= 0.0 or math.isinf(h) or math.isinf(k):
         return 0.0

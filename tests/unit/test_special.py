@@ -105,3 +105,12 @@ def test_compiled_code_returns_the_same_numbers(compiled, name):
 
 def test_compiled_owens_t_returns_the_same_number(compiled):
     assert compiled["owens_t"](0.3, 7.0) == pytest.approx(special.owens_t(0.3, 7.0), rel=1e-14)
+
+
+@pytest.mark.parametrize("name", ["bivariate_normal", "conditional_normal", "scaled_density"])
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("rho", [-1.0, 0.0, 0.5, 1.0])
+def test_nan_comes_out_where_it_goes_in(name, place, rho):
+    arguments = [0.0, 0.0, rho]
+    arguments[place] = math.nan
+    assert math.isnan(getattr(special, name)(*arguments))
