@@ -50,7 +50,7 @@ from derive.normal.gaussian_moments import (
 from derive.normal.gaussian_terms import Form, normal_form
 from derive.normal.gaussian_tidy import assemble
 from derive.normal.intervals import decided_sign
-from derive.normal.parity import parity, polynomially_bounded
+from derive.normal.parity import is_odd, polynomially_bounded
 from derive.normal.poles import refuse_poles
 from derive.provenance import OWEN_1956, STEIN_1981, THIS, Source
 from derive.rewrite import Log, Step, size
@@ -106,7 +106,7 @@ def expect(expr: Any, mean: Number = 0, variance: Number = 1, variable: Symbol =
         value, log, conditions = _solve(f, m, r, x)
     except NoRuleError as error:
         return _held(f, m, r, x, error)
-    if value != 0 and m == 0 and f.free_symbols == {x} and parity(f, x) == "odd":
+    if value != 0 and m == 0 and f.free_symbols == {x} and is_odd(f, x):
         return Value(S.Zero, Kind.CLOSED_FORM, _ODD, log.then(Step(_PARITY, "0")))
     held = value.has(Expectation)
     reason = f"closed form by the Gaussian rules{' around unevaluated means' if held else ''}"
@@ -148,7 +148,7 @@ def _held(f: Expr, m: Expr, r: Expr, x: Symbol, error: NoRuleError) -> Value:
         raise error
     refuse_poles(f, x)
     _refuse_endless_jumps(f, x)
-    if m == 0 and parity(f, x) == "odd" and polynomially_bounded(f, x):
+    if m == 0 and is_odd(f, x) and polynomially_bounded(f, x):
         return Value(S.Zero, Kind.CLOSED_FORM, _ODD, Log((Step(_PARITY, "0"),)))
     held = Expectation(f, m, r, x)
     return Value(

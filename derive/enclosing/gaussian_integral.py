@@ -25,7 +25,7 @@ from derive.enclosing.kinks import Piece, pieces
 from derive.enclosing.normal_law import NormalLaw
 from derive.enclosing.two_precisions import agreed_integral
 from derive.errors import DeriveError, RangeError
-from derive.normal.parity import parity
+from derive.normal.parity import is_odd
 
 _GUARD = 12
 _ROUGH = 40
@@ -82,7 +82,7 @@ def gaussian_mean(
 @lru_cache(maxsize=1024)
 def vanishes(expr: Expr, variable: Symbol, mean: Expr, variance: Expr) -> bool:
     """Return whether the mean is proved zero: odd f, centred law, convergent integral."""
-    if not mean.is_zero or variance.free_symbols or parity(expr, variable) != "odd":
+    if not mean.is_zero or variance.free_symbols or not is_odd(expr, variable):
         return False
     evaluation = Evaluation(_ROUGH)
     try:

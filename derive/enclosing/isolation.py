@@ -17,7 +17,7 @@ from derive.balls import Ball
 from derive.enclosing.ball_program import Evaluation, working_precision
 from derive.enclosing.certified import CertifiedNumber
 
-_PRECISION = 80
+_PRECISION = 60
 _BOXES = 4000
 
 
