@@ -230,7 +230,10 @@ def _upper(
     if formal is not None and not family.symbols and isinstance(values, list):
         return upper_bound(family.tape, formal, values, target)
     kept = FormalRing(family.tape, family.field, family.values)
-    return upper_bound(family.tape, kept, None, target)
+    try:
+        return upper_bound(family.tape, kept, None, target)
+    except NotSupportedError:  # numbers outside the field: relations are not looked for
+        return UpperBound(len(family.tape.parameters), (), "the number of parameters")
 
 
 def _by_balls(family: Family, seed: int) -> ModelRank:

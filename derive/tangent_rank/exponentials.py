@@ -268,7 +268,7 @@ def _assumptions(ring: FormalRing, bases: dict[Place, int]) -> tuple[str, ...]:
         return ()
     if nested:
         kinds.append("nested constants")
-    believed = "open; it would follow from Schanuel's conjecture"
+    believed = "not proved; part of Schanuel's conjecture where the exponents are independent"
     return (f"algebraic independence of {', '.join(dict.fromkeys(kinds))} ({believed})",)
 
 

@@ -73,6 +73,12 @@ class NumberField:
         if isinstance(number, exp) and number.args[0].is_Rational:
             power = number.args[0]
             return {((exp(Rational(1, power.q)), int(power.p)),): fmpq_poly([1])}
+        if number.is_algebraic:
+            raise NotSupportedError(
+                f"the number {number}",
+                "only radicals of rational numbers generate the field",
+                "use method='balls'",
+            )
         return {((number, 1),): fmpq_poly([1])}
 
     def _sum(self, parts: list[Coordinates]) -> Coordinates:

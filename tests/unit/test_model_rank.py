@@ -199,6 +199,16 @@ def test_deep_networks_beyond_the_theorems_are_decided_by_balls(activation):
     assert (found.rank, found.exact, found.method) == (25, True, "balls")
 
 
+def test_nested_radicals_are_never_taken_for_independent_constants():
+    nested, plain = sqrt(1 + sqrt(2)), sqrt(2)
+    family = a * nested**2 * x + b * x + c * plain * x
+    found = model_rank(a * tanh(w * x) + b * tanh(v * x), [a, b, w, v], [x], {w: nested, v: 1})
+    assert (found.method, found.rank, found.exact) == ("balls", 4, True)
+    assert model_rank(family, [a, b, c], [x], method="balls").rank == 1
+    with pytest.raises(NotSupportedError, match="radicals of rational numbers"):
+        model_rank(a * tanh(w * x), [a, w], [x], {w: nested}, method="field")
+
+
 def test_transcendental_weight_alone_needs_no_assumption():
     found = model_rank(a * tanh(w * x) + b * tanh(v * x), [a, w, b, v], [x], {w: pi, v: 1})
     assert (found.rank, found.exact) == (4, True)
