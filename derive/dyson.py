@@ -39,7 +39,7 @@ from derive.random_matrices.cramer import cramer
 from derive.random_matrices.dyson_core import Core, core_of
 from derive.random_matrices.finite_rank import Spike
 from derive.random_matrices.matrix_letters import Gaussian, Wigner
-from derive.random_matrices.matrix_nodes import Formula, agree
+from derive.random_matrices.matrix_nodes import Formula, Inverse, agree
 from derive.random_matrices.matrix_order import unbalanced
 from derive.random_matrices.pencil_check import refuse_singular
 from derive.random_matrices.pencil_minimal import minimise
@@ -53,6 +53,7 @@ from derive.system import Equation, System
 DIRECT_SOLVE = 3
 NODES = 16
 """Nodes of a sum over a continuous spectrum in programs."""
+_REGULAR = "inverses are regular at the point (numeric.refuse_irregular tests it)"
 
 
 @dataclass(frozen=True)
@@ -354,7 +355,8 @@ def equations(outputs: Expr | Mapping[str, Expr]) -> DysonEquations:
     core, lines = found.core, [*found.core.lines]
     values = {t: _trace_value(p, t, core) for t, p in zip(traces, groups, strict=True)}
     results = {name: named_output(e, name, values, lines) for name, e in named.items()}
-    said = (*found.assumptions, *unbalanced(formulas))
+    inverted = any(f.has(Inverse) for f in formulas)
+    said = (*found.assumptions, *unbalanced(formulas), *((_REGULAR,) if inverted else ()))
     return assembled(found, lines, results, declared=named, assumptions=said)
 
 

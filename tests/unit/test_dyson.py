@@ -112,7 +112,7 @@ def test_cores_break_every_cycle():
 
 def test_sums_of_different_order_in_the_size_are_told(follow):
     G, _ = ridge_error(1)
-    assert len(equations(G).assumptions) == 1
+    assert not any("is of order" in line for line in equations(G).assumptions)
     unscaled = value(ntrace(ridge(X.T * W.T * W * X / (d * p))))
     assert "N**-1" in unscaled.assumptions[1]
     assert "no limit in ratios alone" in unscaled.assumptions[1]
