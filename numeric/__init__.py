@@ -4,6 +4,8 @@ Reads declarations, Programs and sources from ``derive``; imports run one way on
 """
 
 from numeric.averaged import averaging_error as averaging_error
+from numeric.best_ridge import best_ridge as best_ridge
+from numeric.best_ridge import noise_threshold as noise_threshold
 from numeric.certify import certify as certify
 from numeric.compare import compare as compare
 from numeric.compiled import compile as compile
@@ -43,6 +45,7 @@ __all__ = [
     "Solution",
     "Status",
     "averaging_error",
+    "best_ridge",
     "certify",
     "compare",
     "compile",
@@ -56,6 +59,7 @@ __all__ = [
     "hessian_rank",
     "mean_function",
     "network",
+    "noise_threshold",
     "population",
     "predict_learning_curve",
     "proximal_map",
