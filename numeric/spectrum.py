@@ -40,6 +40,8 @@ class Points:
             the law's, by uniqueness; at real points off the support it is a limit, and zero.
         residual: relative distance between z and the curve's z at the solution.
         steps: Newton steps. path: "warm", "continued" or "lost" for each point.
+        unique: whether the upper functions are known to single out the law's solution; without that
+            no branch is certified by them, and mass and moments have to speak.
     """
 
     z: NDArray[np.complex128]
@@ -48,12 +50,13 @@ class Points:
     residual: Array
     steps: NDArray[np.int64]
     path: tuple[str, ...]
+    unique: bool = True
 
     @property
     def certified(self) -> NDArray[np.bool_]:
         """Whether branch and residual are certified, per point."""
         small = self.residual < 1e-12
-        return small & (np.array(self.path) != "lost")
+        return small & (np.array(self.path) != "lost") & self.unique
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ class Spectrum:
         out[:, real] = self._sweep(points[real].real, np.zeros(int(real.sum())), real=True)
         G = out[0] + 1j * np.where(real, 0.0, out[1] * np.sign(points.imag))
         paths = tuple(_PATHS[int(i)] for i in out[5])
-        return Points(points, G, out[3], out[2], out[4].astype(np.int64), paths)
+        steps = out[4].astype(np.int64)
+        return Points(points, G, out[3], out[2], steps, paths, self.curve.unique)
 
     def _refuse(self, points: NDArray[np.complex128]) -> None:
         x = points.real
@@ -134,9 +138,8 @@ class Spectrum:
         out = self._sweep(points, np.zeros(points.size))
         paths = tuple(_PATHS[int(i)] for i in out[5])
         G = out[0] + 1j * out[1]
-        return Points(
-            points.astype(np.complex128), G, out[3], out[2], out[4].astype(np.int64), paths
-        )
+        steps, z = out[4].astype(np.int64), points.astype(np.complex128)
+        return Points(z, G, out[3], out[2], steps, paths, self.curve.unique)
 
     def density(self, x: ArrayLike) -> Array:
         """Return the density of the continuous part; exact zeros off the bands; shape of x.

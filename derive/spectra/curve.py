@@ -70,6 +70,7 @@ class Curve:
         gaps: open intervals of the unknown on which the leaf law has no support; None as an end is
             infinity. Empty if the curve is not a tower.
         ladder: the rungs of a tower; empty if the curve is not one.
+        unique: whether the upper functions single out the law's solution, by a theorem.
     """
 
     unknowns: tuple[Symbol, ...]
@@ -84,6 +85,7 @@ class Curve:
     tables: tuple[tuple[Expr, ...], ...] = ()
     gaps: tuple[tuple[Expr | None, Expr | None], ...] = ()
     ladder: tuple[Rung, ...] = ()
+    unique: bool = True
 
     @property
     def is_tower(self) -> bool:
@@ -118,6 +120,7 @@ class Sheet:
     gaps: list[tuple[Expr | None, Expr | None]] = field(default_factory=list)
     rungs: list[Rung] = field(default_factory=list)
     tower: bool = True
+    unique: bool = True
 
     def unknown(self, start: Expr) -> Symbol:
         """Add an unknown with its value at a large spectral argument."""
@@ -170,6 +173,7 @@ class Sheet:
             tables=tuple(self.tables),
             gaps=tuple(self.gaps) if self.tower else (),
             ladder=tuple(self.rungs) if self.tower else (),
+            unique=self.unique,
         )
 
 

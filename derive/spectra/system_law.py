@@ -96,6 +96,7 @@ class SystemLaw(Law):
         g = self._final.outputs["m"].xreplace(known)
         sheet.upper += [-g, *(sign * known[s] for s, sign in signs)]
         sheet.tower = False
+        sheet.unique = sheet.unique and self.unique
         return sheet.node(argument, g, argument * g - 1)
 
     @cached_property
