@@ -120,6 +120,9 @@ class _Continuous(Function):
     def _eval_is_finite(self) -> bool | None:
         return self._eval_is_extended_real()
 
+    def _eval_evalf(self, prec: int) -> Expr | None:
+        return digits(self.points, prec, type(self)._enclosed)
+
     def _ball(self, evaluate: Callable[[Expr], arb], prec: int) -> arb:
         return type(self)._enclosed(*(evaluate(x) for x in self.points))
 
@@ -138,6 +141,24 @@ class _Continuous(Function):
         if not at.is_zero or not slope.is_nonzero or slope.is_infinite:
             raise NotImplementedError(f"leading term of {self} at {x} = 0")
         return slope * x
+
+
+class _OfTwoNormals(_Continuous):
+    """A nonnegative function of two heights and a correlation."""
+
+    nargs = 3
+
+    @staticmethod
+    def _is_undefined(h: Expr, k: Expr, rho: Expr, name: str) -> bool:
+        """Refuse what is not real or no correlation; return whether an argument is undefined."""
+        _real(name, h, k, rho)
+        if S.NaN in (h, k, rho):
+            return True
+        _correlation(rho)
+        return False
+
+    def _eval_is_extended_nonnegative(self) -> bool | None:
+        return self._eval_is_extended_real()
 
 
 class owens_t(_Continuous):  # noqa: N801  (a function, named like those of SymPy)
@@ -194,15 +215,12 @@ class owens_t(_Continuous):  # noqa: N801  (a function, named like those of SymP
     def _eval_is_extended_nonnegative(self) -> bool | None:
         return self.points[1].is_extended_nonnegative
 
-    def _eval_evalf(self, prec: int) -> Expr | None:
-        return digits(self.points, prec, owens_ball)
-
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         h, a = (printer._print(x) for x in self.points)
         return rf"T{'^{' + exp + '}' if exp else ''}\left({h}, {a}\right)"
 
 
-class bivariate_normal(_Continuous):  # noqa: N801  (as above)
+class bivariate_normal(_OfTwoNormals):  # noqa: N801  (as above)
     r"""P(u < h, v < k) for unit normals u, v of correlation ``rho``.
 
     The first two arguments are put in a canonical order. Elementary values (independence,
@@ -224,16 +242,13 @@ class bivariate_normal(_Continuous):  # noqa: N801  (as above)
         0.831860831130880476924678473301
     """
 
-    nargs = 3
     _enclosed = staticmethod(orthant_ball)
 
     @classmethod
     def eval(cls, h: Expr, k: Expr, rho: Expr) -> Expr | None:
         """Return the value where it is elementary, and order the first two arguments."""
-        _real("bivariate_normal", h, k, rho)
-        if S.NaN in (h, k, rho):
+        if cls._is_undefined(h, k, rho, "bivariate_normal"):
             return S.NaN
-        _correlation(rho)
         if S.NegativeInfinity in (h, k):
             return S.Zero
         if S.Infinity in (h, k):
@@ -262,18 +277,12 @@ class bivariate_normal(_Continuous):  # noqa: N801  (as above)
     def _eval_rewrite_as_owens_t(self, h: Expr, k: Expr, rho: Expr, **hints: Any) -> Expr:
         return phi2_by_owens_t(h, k, rho)
 
-    def _eval_is_extended_nonnegative(self) -> bool | None:
-        return self._eval_is_extended_real()
-
-    def _eval_evalf(self, prec: int) -> Expr | None:
-        return digits(self.points, prec, orthant_ball)
-
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         h, k, rho = (printer._print(x) for x in self.points)
         return rf"\Phi_{{2}}{'^{' + exp + '}' if exp else ''}\left({h}, {k}; {rho}\right)"
 
 
-class conditional_normal(_Continuous):  # noqa: N801  (as above)
+class conditional_normal(_OfTwoNormals):  # noqa: N801  (as above)
     r"""P(u < h given v = k) for unit normals u, v of correlation ``rho``.
 
     It is ``Phi((h - rho*k)/sqrt(1 - rho**2))``, with the step function at rho = ±1 (one half where
@@ -287,16 +296,13 @@ class conditional_normal(_Continuous):  # noqa: N801  (as above)
         erf(sqrt(2)*(2 - rho)/(2*sqrt((1 - rho)*(rho + 1))))/2 + 1/2
     """
 
-    nargs = 3
     _enclosed = staticmethod(conditional_ball)
 
     @classmethod
     def eval(cls, h: Expr, k: Expr, rho: Expr) -> Expr | None:
         """Return the value where the correlation is 0 or ±1, at infinity, and at the origin."""
-        _real("conditional_normal", h, k, rho)
-        if S.NaN in (h, k, rho):
+        if cls._is_undefined(h, k, rho, "conditional_normal"):
             return S.NaN
-        _correlation(rho)
         if rho in (1, -1):
             return Heaviside(h - rho * k, HALF)
         if rho.is_zero or h.is_infinite:
@@ -318,19 +324,13 @@ class conditional_normal(_Continuous):  # noqa: N801  (as above)
     def _eval_rewrite_as_erf(self, h: Expr, k: Expr, rho: Expr, **hints: Any) -> Expr:
         return Phi((h - rho * k) / q(rho))
 
-    def _eval_is_extended_nonnegative(self) -> bool | None:
-        return self._eval_is_extended_real()
-
-    def _eval_evalf(self, prec: int) -> Expr | None:
-        return digits(self.points, prec, conditional_ball)
-
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         h, k, rho = self.points
         argument = printer._print((h - rho * k) / q(rho))
         return rf"\Phi{'^{' + exp + '}' if exp else ''}\left({argument}\right)"
 
 
-class scaled_density(_Continuous):  # noqa: N801  (as above)
+class scaled_density(_OfTwoNormals):  # noqa: N801  (as above)
     r"""``(1 - rho**2)*phi2(h, k, rho)``: the density times 1 - rho^2, which vanishes at rho = ±1.
 
     Example:
@@ -339,16 +339,13 @@ class scaled_density(_Continuous):  # noqa: N801  (as above)
         (sqrt((1 - rho)*(rho + 1))/(2*pi), 0)
     """
 
-    nargs = 3
     _enclosed = staticmethod(density_ball)
 
     @classmethod
     def eval(cls, h: Expr, k: Expr, rho: Expr) -> Expr | None:
         """Return the value at the origin and where the correlation is 0 or ±1."""
-        _real("scaled_density", h, k, rho)
-        if S.NaN in (h, k, rho):
+        if cls._is_undefined(h, k, rho, "scaled_density"):
             return S.NaN
-        _correlation(rho)
         if rho in (1, -1) or h.is_infinite or k.is_infinite:
             return S.Zero
         if rho.is_zero or (h.is_zero and k.is_zero):
@@ -370,12 +367,6 @@ class scaled_density(_Continuous):  # noqa: N801  (as above)
 
     def _eval_rewrite_as_exp(self, h: Expr, k: Expr, rho: Expr, **hints: Any) -> Expr:
         return _bell(h, k, rho) * q(rho) / (2 * pi)
-
-    def _eval_is_extended_nonnegative(self) -> bool | None:
-        return self._eval_is_extended_real()
-
-    def _eval_evalf(self, prec: int) -> Expr | None:
-        return digits(self.points, prec, density_ball)
 
     def _latex(self, printer: Any, exp: str | None = None) -> str:
         h, k, rho = (printer._print(x) for x in self.points)
