@@ -2,15 +2,17 @@
 
 import numpy as np
 import pytest
-from sympy import Symbol
+from sympy import Float, Symbol
 
 from derive.best_ridge import known_best_ridge
 from derive.descents import thresholds
 from derive.errors import NoRuleError, RangeError
 from derive.layer_chain import lam, noise
+from derive.phase_boundary import noise_boundary
 from derive.theory.deep_features import SharedLayer, deep_features
 from numeric.best_ridge import Where, best_ridge, noise_threshold
 from numeric.compiled import compile
+from numeric.reference import reference
 
 OWN = deep_features(["erf", "erf"], SharedLayer(2), signal=2)
 AT = {"alpha": 1.3, "gamma": (2.0, 1.5)}
@@ -61,6 +63,31 @@ def test_the_phase_boundary_separates_interpolation_from_regularisation(linear):
     assert edge > 0
     assert best_ridge(linear, noise=edge * 0.9, **at).where is Where.ZERO
     assert best_ridge(linear, noise=edge * 1.1, **at).where is Where.INSIDE
+
+
+def boundary(model, **controls):
+    """noise_c of the System, on the unknowns that the reference finds."""
+    system = noise_boundary(model)
+    full = reference(model.system("kernel"), 20, noise="0.1", **controls)
+    known = {s: e.evalf(20) for s, e in system.constants}
+    known |= {u: Float(str(full[u.name]), 20) for u in system.unknowns}
+    known |= {q: full.controls[q.name] for q in system.controls}
+    for symbol, expr in system.definitions:
+        known[symbol] = expr.xreplace(known).evalf(20)
+    return float(system.outputs["noise_c"].xreplace(known))
+
+
+def test_the_boundary_as_a_system_agrees_with_the_compiled_slopes(linear):
+    found = boundary(deep_features(["erf"]), alpha="0.8", gamma=("4",), lam="0.4")
+    slopes = noise_threshold(linear, alpha=0.8, gamma=(4.0,), lam=0.4)
+    assert found == pytest.approx(slopes, rel=1e-7)
+    assert "solve for the noise" in str(noise_boundary(deep_features(["erf"])).log)
+
+
+def test_the_boundary_of_a_represented_target_is_the_ridge():
+    model = deep_features(["erf"], SharedLayer(1), signal=2)
+    found = boundary(model, alpha="1.3", gamma=("2",), lam="0.4")
+    assert found == pytest.approx(0.8, rel=1e-10)
 
 
 def test_on_the_boundary_of_a_represented_target_noise_is_the_ridge(own):
