@@ -14,11 +14,11 @@ from derive.gaussian import expect as expect
 from derive.losses import Loss as Loss
 from derive.model_rank import model_rank as model_rank
 from derive.piecewise_rank import piecewise_rank as piecewise_rank
-from derive.power_laws import Capacity as Capacity
 from derive.reader import read_expression as read_expression
-from derive.ridge_limits import infinite_data as infinite_data
-from derive.ridge_limits import peak_law as peak_law
-from derive.ridge_limits import ridgeless as ridgeless
+from derive.readouts.power_laws import Capacity as Capacity
+from derive.readouts.ridge_limits import infinite_data as infinite_data
+from derive.readouts.ridge_limits import peak_law as peak_law
+from derive.readouts.ridge_limits import ridgeless as ridgeless
 from derive.symbols import control as control
 from derive.symbols import rho as rho
 from derive.symbols import z as z

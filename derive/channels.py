@@ -26,7 +26,7 @@ from derive.gaussian import expect
 from derive.latex import aligned
 from derive.losses import REAL, Loss
 from derive.provenance import ANDREWS_1974, CLARTE_2023, LOUREIRO_2021, SCHRODER_2024, THIS
-from derive.proximal import Proximal, omega
+from derive.readouts.proximal import Proximal, omega
 from derive.rewrite import Log, Step
 from derive.symbols import z
 from derive.value import Value

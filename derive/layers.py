@@ -34,8 +34,9 @@ reads the same with k, h, e = 1 - alpha h/gamma and 1 - h_L for x, df, gamma - d
    value lam at most once.
 
 Only a_l > 0, b_l >= 0, positive widths and nonnegative atoms are used. Layers whose neurons differ
-(``derive.random_gain``) and rows with a covariance (``derive.structured_weights``) hold one inner
-equation each; their growth is not negative either, so the same induction runs over them.
+(``derive.chains.random_gain``) and rows with a covariance (``derive.chains.structured_weights``)
+hold one inner equation each; their growth is not negative either, so the same induction runs over
+them.
 
 Conventions: estimator min sum_i (y_i - theta.phi_i/sqrt(p))^2 + lam |theta|^2, resolvents
 normalised by p; m = <(X^T X/p + lam)^-1>; E_test includes the noise of a fresh label.
@@ -47,14 +48,14 @@ from dataclasses import dataclass
 
 from sympy import Expr, Integer, Piecewise, Symbol, sqrt
 
-from derive import random_gain, structured_weights
 from derive.block import Line
-from derive.inner_roots import line as _line
-from derive.layer_chain import Base, Chain, Layer, Teacher, alpha, lam, noise, width
+from derive.chains import random_gain, structured_weights
+from derive.chains.inner_roots import line as _line
+from derive.chains.layer_chain import Base, Chain, Layer, Teacher, alpha, lam, noise, width
+from derive.chains.random_gain import Mixed, MixedLayer
+from derive.chains.structured_weights import Structured
 from derive.provenance import SCHRODER_2023, SCHRODER_2024, THIS
-from derive.random_gain import Mixed, MixedLayer
 from derive.rewrite import Log, Step
-from derive.structured_weights import Structured
 from derive.symbols import Quantity
 from derive.system import Condition, Equation, Start, System
 

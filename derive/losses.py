@@ -30,11 +30,11 @@ from sympy import (
 )
 from sympy.core.relational import Relational
 
-from derive.convexity import Convexity, convexity
 from derive.errors import NotSupportedError, ParseError, RangeError, UnknownNameError
 from derive.exact import Number, exact_number
-from derive.proximal import Proximal, omega, proximal
 from derive.reader import read_expression
+from derive.readouts.convexity import Convexity, convexity
+from derive.readouts.proximal import Proximal, omega, proximal
 from derive.rewrite import Log, Step, size
 from derive.symbols import z
 

@@ -32,10 +32,10 @@ from sympy import (
 )
 
 from derive.codegen import ScalarPrinter
-from derive.convexity import smooth_pieces
 from derive.losses import Loss
 from derive.printing.exponentials import SMALL, TwoSided, two_sided
-from derive.proximal import Proximal, Section, V, omega
+from derive.readouts.convexity import smooth_pieces
+from derive.readouts.proximal import Proximal, Section, V, omega
 from derive.rewrite import size
 from derive.symbols import z
 

@@ -22,9 +22,9 @@ from mpmath import mp, mpf
 from sympy import diff, lambdify, oo
 
 from derive.channels import ConvexReadout, Logistic
-from derive.convexity import smooth_pieces
 from derive.errors import NotConvergedError, NotSupportedError, RangeError
 from derive.exact import Number, exact_number
+from derive.readouts.convexity import smooth_pieces
 from derive.symbols import z
 from numeric.reference import Reference
 

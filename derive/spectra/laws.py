@@ -12,10 +12,10 @@ from typing import Any
 
 from sympy import Expr, Integer, Rational, Symbol, binomial, sqrt
 
+from derive.chains.random_gain import MixedLayer
 from derive.constant import Constant
 from derive.errors import NotSupportedError, RangeError, ShapeError
 from derive.exact import exact_number
-from derive.random_gain import MixedLayer
 from derive.random_matrices.scalars import scalar
 from derive.random_matrices.spectral_measure import Atoms, SpectralMeasure
 from derive.random_matrices.spectral_measure import MarchenkoPastur as MarchenkoPasturMeasure

@@ -18,6 +18,10 @@ from sympy import Expr, Integer, Mul, Symbol
 
 from derive.activation import Activation
 from derive.block import symbols_of
+from derive.chains.neurons import Neurons, neurons
+from derive.chains.propagation import Signal, gain_symbol, noise_symbol, propagate
+from derive.chains.structured_weights import Atoms
+from derive.chains.structured_weights import mean as mean_of
 from derive.errors import NotSupportedError, RangeError, ShapeError, UnknownNameError
 from derive.exact import Number, exact_number
 from derive.layers import (
@@ -30,12 +34,8 @@ from derive.layers import (
     kernel_system,
     width,
 )
-from derive.neurons import Neurons, neurons
-from derive.propagation import Signal, gain_symbol, noise_symbol, propagate
 from derive.provenance import SCHRODER_2023, SCHRODER_2024, THIS
 from derive.rewrite import Log, Step
-from derive.structured_weights import Atoms
-from derive.structured_weights import mean as mean_of
 from derive.symbols import Quantity
 from derive.system import System
 

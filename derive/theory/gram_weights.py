@@ -8,8 +8,9 @@ commute, so the second layer sees the deterministic covariance
 
 and a linear target has, along an eigenvalue h, the explained variance
 rho gamma_1 a h/(a h + b); the rest, rho (1 - gamma_1 <a H/(a H + b)>), acts as label noise.
-The layers above follow by the layer calculus. Means over H are Gauss sums (``derive.gram_law``);
-for rational f they are residues of <(H + y)^-1>, which tests use as the other route.
+The layers above follow by the layer calculus. Means over H are Gauss sums
+(``derive.chains.gram_law``); for rational f they are residues of <(H + y)^-1>, which tests use as
+the other route.
 
 Weights tied to earlier ones in another way (W_2 = W_1^T, a C_3 of W_1) have no closed form here:
 the features' covariance must then be taken from sampled weights.
@@ -24,15 +25,15 @@ from flint import acb, arb
 from sympy import Expr, Integer, Rational, Symbol
 
 from derive.activation import Activation
+from derive.chains.gram_law import GramRule
+from derive.chains.layer_chain import Chain, Layer, TableBase, Teacher, width
+from derive.chains.propagation import gain_symbol, noise_symbol
 from derive.constant import Constant
 from derive.enclosing.ball_program import Evaluation, compile_ball
 from derive.enclosing.certified import CertifiedNumber
 from derive.errors import NotConvergedError, NotSupportedError, RangeError
 from derive.exact import Number, exact_number
-from derive.gram_law import GramRule
-from derive.layer_chain import Chain, Layer, TableBase, Teacher, width
 from derive.layers import covariance_system, kernel_system
-from derive.propagation import gain_symbol, noise_symbol
 from derive.provenance import SCHRODER_2024, THIS
 from derive.rewrite import Log, Step
 from derive.symbols import Quantity

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 from sympy import Expr, diff
 
-from derive.convexity import smooth_pieces
 from derive.errors import NotConvergedError
 from derive.losses import Loss
+from derive.readouts.convexity import smooth_pieces
 from derive.symbols import z
 from numeric.experiments.elementwise import apply
 from numeric.proximal_map import proximal_map

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sympy import Expr
 
+from derive.chains.neurons import Neurons
+from derive.chains.structured_weights import Atoms
 from derive.errors import RangeError, ShapeError
-from derive.neurons import Neurons
-from derive.structured_weights import Atoms
 from derive.theory.deep_features import DeepFeatures, SharedLayer
 from numeric.experiments.elementwise import apply
 from numeric.experiments.ridge_readout import (

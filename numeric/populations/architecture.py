@@ -22,8 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 from sympy import Expr, Symbol
 
 from derive.balls import enclose
+from derive.chains.layer_chain import Layer
 from derive.errors import NotConvergedError, RangeError, ShapeError
-from derive.layer_chain import Layer
 from derive.theory.deep_features import DeepFeatures
 from numeric.populations.compiled_chain import CompiledSpectrum, compiled_spectrum
 from numeric.spectral_functions import Sums

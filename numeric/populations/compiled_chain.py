@@ -1,8 +1,9 @@
 """Spectral functions of any declared chain of layers, through its compiled equations.
 
-Stage: the System of ``derive.spectral_route`` and widths in, ``SpectralFunctions`` out. Used where
-the explicit form of ``populations.architecture`` does not reach: neurons with biases and norms of
-their own (activations with a mean above the first layer among them), rows with a covariance.
+Stage: the System of ``derive.chains.spectral_route`` and widths in, ``SpectralFunctions`` out. Used
+where the explicit form of ``populations.architecture`` does not reach: neurons with biases and
+norms of their own (activations with a mean above the first layer among them), rows with a
+covariance.
 """
 
 from dataclasses import dataclass
@@ -11,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from derive.layer_chain import Chain
+from derive.chains.layer_chain import Chain
+from derive.chains.spectral_route import spectral_system
 from derive.program import program
-from derive.spectral_route import spectral_system
 from numeric.compiled import Evaluator, compile
 from numeric.solution import Solution
 from numeric.spectral_functions import Sums

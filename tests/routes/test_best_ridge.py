@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from sympy import Float, Symbol
 
-from derive.best_ridge import known_best_ridge
-from derive.descents import thresholds
+from derive.chains.layer_chain import lam, noise
 from derive.errors import NoRuleError, RangeError
-from derive.layer_chain import lam, noise
-from derive.phase_boundary import noise_boundary
+from derive.readouts.best_ridge import known_best_ridge
+from derive.readouts.descents import thresholds
+from derive.readouts.phase_boundary import noise_boundary
 from derive.theory.deep_features import SharedLayer, deep_features
 from numeric.best_ridge import Where, best_ridge, noise_threshold
 from numeric.compiled import compile

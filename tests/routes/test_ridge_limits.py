@@ -4,7 +4,7 @@ import mpmath
 import pytest
 
 from derive.errors import NotSupportedError, UnknownNameError
-from derive.ridge_limits import infinite_data, peak_law, ridgeless, wide
+from derive.readouts.ridge_limits import infinite_data, peak_law, ridgeless, wide
 from derive.theory.deep_features import SharedLayer, deep_features
 from numeric.reference import reference
 

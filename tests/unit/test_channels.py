@@ -8,7 +8,7 @@ from derive.channels import ConvexReadout, Linear, Sign, residual_variance
 from derive.errors import NoRuleError, NotSupportedError, RangeError
 from derive.losses import Loss
 from derive.provenance import cite
-from derive.proximal import V
+from derive.readouts.proximal import V
 from numeric.channel_code import ROWS, compile_channel
 
 

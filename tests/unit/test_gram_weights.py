@@ -6,8 +6,8 @@ import pytest
 from sympy import Integer, Rational, Symbol
 
 from derive.balls import enclose
+from derive.chains.gram_law import GramRule
 from derive.errors import NotSupportedError, RangeError
-from derive.gram_law import GramRule
 from derive.theory.deep_features import deep_features
 from derive.theory.gram_weights import gram_features, h
 from numeric.reference import reference

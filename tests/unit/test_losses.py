@@ -4,7 +4,6 @@ import pytest
 import sympy
 from sympy import Abs, Rational, exp, log
 
-from derive.convexity import convexity, nonnegative, smooth_pieces
 from derive.errors import (
     DeriveError,
     NotConvexError,
@@ -15,6 +14,7 @@ from derive.errors import (
 )
 from derive.losses import Loss, y
 from derive.normal.intervals import Interval
+from derive.readouts.convexity import convexity, nonnegative, smooth_pieces
 from derive.symbols import z
 
 NAMED = ("ridge", "lad", "logistic", "hinge", "squared hinge", "exponential", "huber")

@@ -9,7 +9,7 @@ import pytest
 from scipy import optimize
 
 from derive.errors import NotSupportedError, RangeError
-from derive.power_laws import Capacity
+from derive.readouts.power_laws import Capacity
 from derive.symbols import Quantity
 
 MODES = np.arange(1, 400_001, dtype=float)

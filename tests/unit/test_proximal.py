@@ -7,7 +7,7 @@ from sympy import LambertW, Rational, diff, lambdify
 
 from derive.errors import NoRuleError, RangeError
 from derive.losses import Loss
-from derive.proximal import V, omega
+from derive.readouts.proximal import V, omega
 from derive.symbols import z
 from numeric.proximal_map import proximal_map
 

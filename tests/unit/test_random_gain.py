@@ -7,13 +7,13 @@ import pytest
 from scipy import optimize, special
 from sympy import Integer, Rational, latex
 
-from derive.bias_rules import mixture
+from derive.chains.bias_rules import mixture
+from derive.chains.layer_chain import Base, Chain, Layer, Teacher, width
+from derive.chains.neurons import Neurons, Population, neurons
+from derive.chains.random_gain import MixedLayer
 from derive.errors import NotConvergedError, NotSupportedError, RangeError, ShapeError
 from derive.exact import exact_number
-from derive.layer_chain import Base, Chain, Layer, Teacher, width
 from derive.layers import covariance_system, kernel_system
-from derive.neurons import Neurons, Population, neurons
-from derive.random_gain import MixedLayer
 from derive.symbols import Quantity
 from derive.tables import FewKinds, Table, TableMean, means_of
 from derive.theory.deep_features import deep_features

@@ -1,10 +1,11 @@
 r"""The neurons of a layer: random biases and row norms, and the means over them.
 
-Stage: an activation with the law of its biases in; kinds of neurons (``derive.random_gain.Gain``)
-and the moments of the next layer out. A neuron of norm t and declared bias beta, above features of
-normalised second moment r and squared mean q, has the argument N(b, s^2), s^2 = t^2 (r - q), with
-its own bias b ~ N(beta, t^2 q + bias variance): the mean of the features below turns into a random
-bias, so that activations with a mean need this room from the second layer on.
+Stage: an activation with the law of its biases in; kinds of neurons
+(``derive.chains.random_gain.Gain``) and the moments of the next layer out. A neuron of norm t and
+declared bias beta, above features of normalised second moment r and squared mean q, has the
+argument N(b, s^2), s^2 = t^2 (r - q), with its own bias b ~ N(beta, t^2 q + bias variance): the
+mean of the features below turns into a random bias, so that activations with a mean need this room
+from the second layer on.
 
 *Moments.* r and q of the next layer are means of one normal and of two correlated normals: closed
 forms where rules give them, else certified series; they do not pass through the rule.

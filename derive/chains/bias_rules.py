@@ -18,13 +18,13 @@ from sympy import Expr, Integer, Rational, Symbol, exp, expand, sqrt
 
 from derive.activation import Activation
 from derive.balls import enclose
+from derive.chains.neurons import Kind, Population
 from derive.enclosing.ball_program import Evaluation, compile_ball
 from derive.enclosing.certified import CertifiedNumber
 from derive.enclosing.gaussian_integral import gaussian_mean
 from derive.errors import NotConvergedError
 from derive.expectation import Expectation
 from derive.gaussian import expect
-from derive.neurons import Kind, Population
 from derive.symbols import Quantity, z
 from derive.tables import FEW, FewKinds, Kinds, Rows, Table
 

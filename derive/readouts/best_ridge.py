@@ -18,11 +18,11 @@ from dataclasses import dataclass
 
 from sympy import Expr, Symbol
 
+from derive.chains.layer_chain import noise
 from derive.errors import NoRuleError
-from derive.layer_chain import noise
 from derive.provenance import THIS
+from derive.readouts.ridge_limits import Declared
 from derive.rewrite import Log, Step
-from derive.ridge_limits import Declared
 
 
 @dataclass(frozen=True)

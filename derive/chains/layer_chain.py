@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from sympy import Add, Expr, Integer, Symbol
 
-from derive.random_gain import MixedLayer
+from derive.chains.random_gain import MixedLayer
+from derive.chains.structured_weights import Atoms
 from derive.rewrite import Log
-from derive.structured_weights import Atoms
 from derive.symbols import Quantity, control
 from derive.tables import Table
 

@@ -35,9 +35,9 @@ from sympy import (
 )
 from sympy.polys.polyerrors import PolynomialError
 
-from derive.convexity import end_slope, in_exponential, smooth_pieces
 from derive.errors import InternalError, NoRuleError
 from derive.provenance import MOREAU_1965
+from derive.readouts.convexity import end_slope, in_exponential, smooth_pieces
 from derive.rewrite import Log, Step, size
 
 V = Symbol("V", positive=True)

@@ -12,11 +12,11 @@ positive terms (T on a hidden layer is a difference). Source: arXiv:2402.13999, 
 
 from sympy import Add, Expr, Integer, Symbol
 
-from derive.layer_chain import Chain
+from derive.chains.layer_chain import Chain
+from derive.chains.structured_weights import mean as mean_of
 from derive.layers import CovarianceRoute, majorant
 from derive.provenance import SCHRODER_2024, THIS
 from derive.rewrite import Step
-from derive.structured_weights import mean as mean_of
 from derive.symbols import control
 from derive.system import Equation, System
 

@@ -10,18 +10,18 @@ dE/dlam vanishes at one noise,
 kappa is concave in lam, so above it a little more ridge lowers the error, below it raises it. At
 lam -> 0 it separates the phase where interpolation is best from the one where a ridge helps; a
 negative value says that a ridge helps at any noise. For a target that the features represent it is
-rho lam (``derive.best_ridge``).
+rho lam (``derive.readouts.best_ridge``).
 """
 
 from dataclasses import replace
 
 from sympy import Integer
 
-from derive.layer_chain import Chain, noise
+from derive.chains.layer_chain import Chain, noise
 from derive.layers import kernel_system
 from derive.provenance import THIS
+from derive.readouts.ridge_limits import Declared
 from derive.rewrite import Step
-from derive.ridge_limits import Declared
 from derive.system import System
 
 

@@ -3,7 +3,7 @@ r"""Where learning curves can peak: one threshold per level of a network.
 Stage: a declaration in, the sample ratios at which a level of the network interpolates out, with
 what regularises each. Level l (0: the input, of width 1) has as many features as samples at
 alpha = gamma_l. All layers above it act on it as a ridge: peeling them one by one (their noise is a
-ridge of the layers below, ``derive.ridge_limits``),
+ridge of the layers below, ``derive.readouts.ridge_limits``),
 
 .. math:: \lambda_l = \frac{\lambda + \sum_{s > l} b_s \prod_{t > s} a_t}{\prod_{s > l} a_s},
 
@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 from sympy import Expr
 
-from derive.layer_chain import lam
-from derive.ridge_limits import Declared
+from derive.chains.layer_chain import lam
+from derive.readouts.ridge_limits import Declared
 
 
 @dataclass(frozen=True)

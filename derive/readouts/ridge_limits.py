@@ -35,11 +35,11 @@ from typing import Protocol
 
 from sympy import Expr, Integer, Mul, sqrt
 
+from derive.chains.layer_chain import Chain, alpha, lam, noise
+from derive.chains.random_gain import MixedLayer
 from derive.errors import NotSupportedError, UnknownNameError
-from derive.layer_chain import Chain, alpha, lam, noise
 from derive.layers import CovarianceRoute, covariance_system
 from derive.provenance import THIS
-from derive.random_gain import MixedLayer
 from derive.rewrite import Step
 from derive.system import Condition, Equation, System
 

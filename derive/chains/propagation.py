@@ -18,12 +18,12 @@ from functools import cached_property
 from sympy import Expr, Integer, Symbol
 
 from derive.activation import Activation, is_zero
-from derive.bias_rules import Mixture, mixture
+from derive.chains.bias_rules import Mixture, mixture
+from derive.chains.neurons import Neurons, Population
+from derive.chains.structured_weights import Atoms
+from derive.chains.structured_weights import mean as mean_of
 from derive.constant import Constant
 from derive.layers import Layer, MixedLayer
-from derive.neurons import Neurons, Population
-from derive.structured_weights import Atoms
-from derive.structured_weights import mean as mean_of
 from derive.symbols import Quantity
 from derive.value import Kind, Value
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from sympy import Add, Expr, Integer, Symbol
 
 from derive.block import Line
-from derive.inner_roots import harmonic_root, line
+from derive.chains.inner_roots import harmonic_root, line
 from derive.system import Condition, Equation
 from derive.tables import FEW, FewKinds, Kinds, Table
 

@@ -1,0 +1,1 @@
+"""Layers of random networks, one map per kind: what ``derive.layers`` composes."""

@@ -1,0 +1,1 @@
+"""Readouts: convex losses and the limits of their learning curves."""
