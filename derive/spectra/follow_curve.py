@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import mpmath
-from sympy import Expr, lambdify
+from sympy import Expr
 
+from derive.balls import enclose
 from derive.block import Block
 from derive.codegen import MpmathPrinter, function
 from derive.errors import NotConvergedError
@@ -30,7 +31,8 @@ class Walk:
 
     def __init__(self, curve: Curve, bound: Any) -> None:
         self.curve, self.bound = curve, bound
-        self.known = {s: _mpf(v) for s, v in curve.parameters}
+        with mpmath.workdps(DIGITS):
+            self.known = {s: _mpf(v) for s, v in curve.parameters}
         self.parameters = list(self.known.values())
         self.run = None if curve.tables else self._compiled()
 
@@ -135,5 +137,4 @@ class Walk:
 def _mpf(value: Any) -> Any:
     if value.is_Rational:
         return mpmath.mpf(int(value.p)) / int(value.q)
-    constant: Any = lambdify((), value, "mpmath")
-    return +mpmath.mpmathify(constant())
+    return +enclose(value, DIGITS + 5).mpf(DIGITS + 5)

@@ -40,7 +40,7 @@ from derive.spectra.laurent import Laurent
 from derive.spectra.law import Atom, Law
 from derive.symbols import Quantity
 
-_SAMPLES = ((0.3, 0.7), (-0.6, 0.2), (0.9, 0.05), (0.05, 0.02), (-0.1, 0.4), (0.5, 0.01))
+SAMPLES = ((0.3, 0.7), (-0.6, 0.2), (0.9, 0.05), (0.05, 0.02), (-0.1, 0.4), (0.5, 0.01))
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class SystemLaw(Law):
         sheet = Sheet()
         top = self._written(sheet, _LARGE, ())
         walk = Walk(sheet.curve(top), mpmath.mpf(str(self.limit.evalf(DIGITS))))
-        points = [walk.bound * mpmath.mpc(*map(mpmath.mpf, p)) for p in _SAMPLES]
+        points = [walk.bound * mpmath.mpc(*map(mpmath.mpf, p)) for p in SAMPLES]
         found = [walk.at(p) for p in points]
         names = [*self._final.unknowns, *(s for s, _ in self._final.definitions)]
         seen: dict[Symbol, set[int]] = {s: set() for s in names}
