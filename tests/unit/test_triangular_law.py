@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sympy import Rational as Q
 
-from derive.errors import NotSupportedError, RangeError, UnknownNameError
+from derive.errors import NotConvergedError, NotSupportedError, RangeError, UnknownNameError
 from derive.spectra.laws import (
     deep_features_covariance,
     deep_features_kernel,
@@ -77,6 +77,16 @@ def test_a_width_moved_by_one_part_in_a_billion_is_seen():
     moved = {**WIDTHS, "alpha": Q(5, 6) * (1 + Q(1, 10**9))}
     found = spectrum(law_of_system(network(2).system(), values=moved))
     assert not np.allclose(found.density([0.1]), [1.82245440600903465], rtol=1e-12, atol=0)
+
+
+def test_a_gap_narrower_than_the_scan_is_refused_and_resolved_by_given_bands():
+    model = deep_features(["sign", "tanh"])
+    law = law_of_system(model.system(), values={"alpha": 2, "gamma": [1, 3]})
+    expected = spectrum(deep_features_kernel(model, 2, [1, 3]))
+    assert len(expected.bands) == 2  # the gap is 8e-5 wide
+    with pytest.raises(NotConvergedError, match="no solution in the upper half-plane"):
+        spectrum(law).density([0.04927])
+    assert abs(spectrum(law, bands=expected.bands).mass - 1) < 1e-12
 
 
 def test_exact_moments_equal_the_composition():
