@@ -207,6 +207,7 @@ def population(  # noqa: PLR0913  (the ways in, all by keyword)
     omega: ArrayLike | None = None,
     phi: ArrayLike | None = None,
     psi: ArrayLike | None = None,
+    deficient: bool = False,
     weights: Network | Sequence[ArrayLike] | None = None,
     activations: Sequence[Any] | str = "tanh",
     biases: Sequence[ArrayLike] | None = None,
@@ -226,6 +227,7 @@ def population(  # noqa: PLR0913  (the ways in, all by keyword)
         omega: E phi phi^T of centred features, (p, p).
         phi: E phi phi_*^T, (p, k).
         psi: E phi_* phi_*^T, (k, k).
+        deficient: that omega has directions without variance is meant; otherwise it is refused.
         weights: a ``Network``, or its matrices (k_l, k_{l-1}) as applied, trained or random.
         activations: with matrices, one per layer or one for all.
         biases: with matrices, one vector per layer.
@@ -266,7 +268,7 @@ def population(  # noqa: PLR0913  (the ways in, all by keyword)
             "give exactly one of them",
         )
     if omega is not None:
-        return _of_covariances({"omega": omega, "phi": phi, "psi": psi}, theta)
+        return _of_covariances({"omega": omega, "phi": phi, "psi": psi}, theta, deficient)
     if model is not None:
         width = float(np.atleast_1d(np.asarray(gamma, dtype=float))[-1]) if model.depth else 1.0
         return Population(chain_spectrum(model, gamma), None, "architecture", width)
@@ -280,7 +282,9 @@ def population(  # noqa: PLR0913  (the ways in, all by keyword)
     return of_networks(learner, target, theta, inputs=inputs, order=order)
 
 
-def _of_covariances(given: Mapping[str, ArrayLike | None], theta: ArrayLike | None) -> Population:
+def _of_covariances(
+    given: Mapping[str, ArrayLike | None], theta: ArrayLike | None, deficient: bool
+) -> Population:
     missing = [name for name, value in given.items() if value is None]
     if missing:
         raise ShapeError(
@@ -289,7 +293,16 @@ def _of_covariances(given: Mapping[str, ArrayLike | None], theta: ArrayLike | No
             "give omega (p, p), phi (p, k) and psi (k, k)",
         )
     joint = Covariances(**{name: np.asarray(value) for name, value in given.items()})
-    return Population(joint.modes(theta), joint.omega.shape[0], "covariances")
+    modes, p = joint.modes(theta), joint.omega.shape[0]
+    rank = int(np.count_nonzero(modes.values))
+    if rank < p and not deficient:
+        raise RangeError(
+            "omega",
+            f"rank {rank} of {p}: the other eigenvalues are rounding of the largest, "
+            f"{modes.values.max():.3g}",
+            "remove features that repeat others, or say deficient=True if this is meant",
+        )
+    return Population(modes, p, "covariances")
 
 
 def of_networks(

@@ -249,3 +249,15 @@ def test_exactly_one_way_in():
     refused(RangeError, "not positive", lambda: population(model=one["model"], gamma=-1))
     chain = population(model=one["model"], gamma=1)
     refused(RangeError, "takes alpha=", lambda: chain.ridge(n=3, lam=1))
+
+
+def test_features_that_repeat_others_are_refused_unless_meant(rng):
+    factor = rng.standard_normal((5, 3))
+    omega = factor @ factor.T
+    joint = {"omega": omega, "phi": omega, "psi": omega}
+    refused(RangeError, "omega: rank 3 of 5", lambda: population(**joint))
+    meant = population(**joint, deficient=True).ridge(n=7, lam=0.3, noise=0)
+    within = np.diag(np.linalg.eigvalsh(omega)[2:])
+    same = population(omega=within, phi=within, psi=within).ridge(n=7, lam=0.5, noise=0)
+    assert 5 * meant.E_test == pytest.approx(3 * same.E_test, rel=1e-10)
+    assert 3 * meant.m == pytest.approx(5 * same.m, rel=1e-10)
