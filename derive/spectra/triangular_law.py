@@ -109,7 +109,7 @@ class TriangularLaw(Law):
             except RangeError:  # neither end of the first unknown need be regular
                 continue
             if z.order == -1 and g.order == 1 and z.terms[0] * g.terms[0] == 1:
-                return power, sympify(self._series(_TERMS, power, exact)[0][-1])
+                return power, sympify(self._series(_TERMS, power, exact)[0][-1], strict=True)
         name = f"{self.control} {self.output}"
         found = f"{name} does not tend to 1 as {self.control} grows: no normalised resolvent"
         raise NotSupportedError(_asked(self.output), found, "give the output that is a resolvent")
