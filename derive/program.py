@@ -228,7 +228,9 @@ class _Builder:
         return self.block((), start.lines, (start.value,))
 
     def tower(self) -> Block:
-        return self._tower(lambda _: (Min(*(c.expr for c in self.system.conditions)),))
+        signs = (c.expr for c in self.system.conditions)
+        guard = Min(*signs, evaluate=False)  # comparing them by their signs takes long
+        return self._tower(lambda _: (guard,))
 
     def descent(self) -> Block:
         return self._tower(lambda rate: tuple(rate[u] for u in self.x[1:]))
@@ -417,7 +419,7 @@ class _Builder:
             defect = named(Abs(equation.residual), f"defect_{i}", lines)
             ratios.append(UNIT * defect / allowed)
             scales.append(named(allowed + defect, f"scale_{i}", lines))
-        return Max(*ratios), scales
+        return Max(*ratios, evaluate=False), scales
 
     def _columns(
         self,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sympy import Abs, Add, Expr, Integer, Symbol, count_ops
 
-from derive.block import Line, magnitude, named, symbols_of
+from derive.block import Line, magnitude, named, partial, symbols_of
 from derive.tables import rounding_of
 
 
@@ -43,7 +43,7 @@ class Tangents:
         if name in self._partials:
             return self._partials[name]
         moving = [s for s in symbols_of(expr) if s in self._moving]
-        pairs = tuple((s, named(expr.diff(s), f"{name}_by_{s}", self.lines)) for s in moving)
+        pairs = tuple((s, named(partial(expr, s), f"{name}_by_{s}", self.lines)) for s in moving)
         if moving:
             self._moving.update(s for s, e in self.code if s.name == name)
         self._partials[name] = pairs

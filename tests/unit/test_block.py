@@ -1,9 +1,9 @@
 """Straight-line code: closure, pruning, derivatives line by line, rounding bounds."""
 
 import pytest
-from sympy import Rational, Symbol, sin
+from sympy import Abs, Piecewise, Rational, Symbol, exp, sin, sqrt
 
-from derive.block import Block, chain, error_of, forward, magnitude, running_error
+from derive.block import Block, chain, error_of, forward, magnitude, partial, running_error
 from derive.errors import NotClosedError
 
 x, y, w, unit = (Symbol(n, real=True) for n in ("x", "y", "w", "unit"))
@@ -31,6 +31,25 @@ def test_forward_derivative_equals_the_derivative_of_the_substituted_expression(
     derivative = substituted((*lines, *new), rate[w])
     direct = substituted(lines, w).diff(x)
     assert (derivative - direct).simplify() == 0
+
+
+@pytest.mark.parametrize(
+    "expr",
+    [
+        x - 3 * y / 7 + 2,
+        -x * y * (x + w) / 2,
+        (2 * x + y) ** 2 * w,
+        w / (x * (y - x) ** 3),
+        sqrt(x**2 + y) * x / (1 + sqrt(x + w)),
+        y**x + sin(x * y) ** 2,
+        Abs(x - y) * exp(-x),
+        Piecewise((x**2, x < y), (x * w, True)),
+        w * y,
+    ],
+)
+def test_partial_derivatives_are_the_expressions_that_sympy_gives(expr):
+    for symbol in (x, y, w):
+        assert partial(expr, symbol) == expr.diff(symbol)
 
 
 def test_forward_skips_lines_that_do_not_depend_on_the_seed():
