@@ -9,7 +9,8 @@ method     what it is
 llvm       lanes, printed as vector LLVM IR: compiles in a fraction of a second (``vector_ir``)
 lanes      lanes, printed as Numba source (``lanes``)
 scalar     one point at a time, any special function (``newton``)
-path       coupled systems: continuation from an explicit start (``continuation``)
+path       coupled systems: continuation from an explicit start (``continuation``); the same on
+           lanes (``path_ir``) goes by the name llvm
 cuda       one point per thread of a graphics processor (``target="cuda"``, see ``cuda``)
 =========  =========================================================================================
 """
@@ -26,6 +27,7 @@ from derive.coupled import AnyProgram, CoupledDeclaration, CoupledProgram, froze
 from derive.errors import NotSupportedError, ShapeError, UnknownNameError
 from derive.printing.lane_phases import Asked, LaneProgram, row_names
 from derive.printing.lane_program import lane_program
+from derive.printing.machine_functions import VECTOR
 from derive.program import Declaration, Program
 from derive.program import program as freeze
 from derive.system import System
@@ -38,6 +40,7 @@ from numeric.controls import broadcast_controls, padded_inputs
 from numeric.cuda import CudaEvaluator, compile_cuda
 from numeric.lanes import FLAGS, WIDTH, lane_source
 from numeric.newton import driver_source
+from numeric.path_ir import PATHS, path_asked, path_source
 from numeric.precision import precision_named
 from numeric.selftest import recall
 from numeric.solution import Solution
@@ -290,27 +293,32 @@ def _on_cuda(
 def _coupled(
     program: CoupledProgram, outputs: Sequence[str] | None, errors: bool, slopes: bool, method: str
 ) -> Evaluator:
-    if method not in ("path", "auto"):
+    if method not in ("llvm", "path", "auto"):
         found = "its equations are coupled"
         raise NotSupportedError(f"method {method!r} for {program.name}", found, 'use "auto"')
-    names = program.outputs if outputs is None else tuple(outputs)
-    unknown = [name for name in names if name not in program.outputs]
-    if unknown:
-        known = ", ".join(program.outputs)
-        raise UnknownNameError(f"output {unknown[0]!r}", f"the outputs are {known}", "use one")
-    asked = Asked(names, errors, slopes and bool(program.slope_control))
-    source = continuation_source(program, asked)
+    asked = path_asked(program, outputs, errors, slopes)
     reason = "coupled equations, followed from their explicit start"
-    kernel = Kernel("path", reason, source, load(source).run, PATH_WIDTH)
+    try:
+        source = path_source(program, asked) if method != "path" else ""
+    except NotSupportedError:
+        if method == "llvm":
+            raise
+        source = ""
+    if source:
+        kernel = Kernel("llvm", f"{reason}, side by side", source, compile_vectors(source), PATHS)
+    else:
+        source = continuation_source(program, asked)
+        kernel = Kernel("path", reason, source, load(source).run, PATH_WIDTH)
     return Evaluator(program, asked, kernel, np.empty(0))
 
 
 def choose(lanes: LaneProgram) -> tuple[str, str]:
     """Return the method for a program, and why."""
-    unfit = lanes.special_functions()
+    functions = lanes.functions()
+    unfit = [name for name in functions if name not in VECTOR]
     if unfit:
         return "scalar", f"{', '.join(unfit)} has no vector form"
-    return "llvm", "arithmetic only"
+    return "llvm", f"arithmetic and {', '.join(functions)}" if functions else "arithmetic only"
 
 
 def _kernel(lanes: LaneProgram, method: str) -> Kernel:
