@@ -13,6 +13,7 @@ from typing import Any
 from sympy import Abs, Add, Expr, Integer, Mul, Pow, Symbol, count_ops
 
 from derive.errors import NotClosedError
+from derive.printing.machine_functions import function_units
 
 Line = tuple[Symbol, Expr]
 _KEPT = 1 << 14
@@ -178,7 +179,7 @@ def running_error(
 
 def error_of(expr: Expr, errors: Mapping[Symbol, Expr], unit: Expr) -> Expr:
     """Return the first-order rounding bound of one expression, given those of its symbols."""
-    weight = Integer(1 + count_ops(expr))
+    weight = Integer(1 + count_ops(expr)) + function_units(expr)
     total: Expr = unit * weight * magnitude(expr) if expr.free_symbols else Integer(0)
     for arg in symbols_of(expr):
         e = errors.get(arg, Integer(0))

@@ -25,7 +25,7 @@ from derive.program import UNIT, Program
 _SAME_NAME = {
     name: name
     for name in ("exp", "log", "sin", "cos", "tan", "tanh", "sinh", "cosh", "erf", "erfc", "sqrt")
-} | {"atan": "atan", "asin": "asin", "acos": "acos"}
+} | {name: name for name in ("atan", "asin", "acos", "log1p", "expm1")}
 
 
 class BlockPrinter(CodePrinter):
@@ -132,6 +132,11 @@ class BlockPrinter(CodePrinter):
             )
         return f"{self.module}.{_SAME_NAME[name]}({', '.join(self._print(a) for a in expr.args)})"
 
+    def _print_softplus(self, expr: Any) -> str:
+        text, zero = self._print(expr.args[0]), self.number(0, 1)
+        small = f"{self.module}.log1p({self.module}.exp(-abs({text})))"
+        return f"(max({text}, {zero}) + {small})"
+
     def _print_NumberSymbol(self, expr: Any) -> str:
         return f"{self.module}.{type(expr).__name__.lower().replace('exp1', 'e')}"
 
@@ -191,6 +196,10 @@ class CPrinter(LanePrinter):
 
     def _print_Function(self, expr: Any) -> str:
         return str(super()._print_Function(expr)).removeprefix(".")
+
+    def _print_softplus(self, expr: Any) -> str:
+        text = self._print(expr.args[0])
+        return f"(fmax({text}, 0.0) + log1p(exp(-fabs({text}))))"
 
     def _print_Pow(self, expr: Any, rational: bool = False) -> str:
         base, exponent = expr.as_base_exp()

@@ -42,6 +42,7 @@ from derive.block import (
 from derive.certificate import Proof
 from derive.constant import definitions
 from derive.errors import NotSupportedError
+from derive.printing.machine_form import machine_form
 from derive.printing.partials import Tangents, along, bound
 from derive.rewrite import Log
 from derive.symbols import Quantity
@@ -149,7 +150,7 @@ def program(model: "System | Program | Declaration", slope_control: str = "lam")
     """
     if isinstance(model, Program):
         return model
-    system = model if isinstance(model, System) else model.system()
+    system = machine_form(model if isinstance(model, System) else model.system())
     if system.start is None or not system.is_tower():
         raise NotSupportedError(
             f"a Program of {system.name}",

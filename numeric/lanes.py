@@ -6,9 +6,10 @@ lanes of a block, without branches. Points are independent: a point's numbers do
 neighbours, on the order of the points, or on the number of threads.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from sympy import Expr, Symbol
+from sympy import Expr, Pow, Rational, Symbol
 
 from derive.codegen import BlockPrinter, LanePrinter
 from derive.printing.lane_phases import (
@@ -22,7 +23,9 @@ from derive.printing.lane_phases import (
     Phase,
     Quick,
 )
+from derive.printing.machine_functions import function_name
 from derive.program import UNIT
+from numeric.elementary_text import HEAD, functions_text
 
 WIDTH = 32
 """Points per block; a multiple of every vector width."""
@@ -39,7 +42,7 @@ import math
 
 import numpy as np
 from numba import njit
-
+{functions}
 UNIT = {unit!r}
 OPTIONS = dict(error_model="numpy", fastmath={{{flags}}})
 
@@ -128,7 +131,7 @@ def lane_source(lanes: LaneProgram, width: int = WIDTH) -> str:
     interpreter lock, so several threads may run different blocks.
     """
     names = lane_names(lanes)
-    printer = LanePrinter(names)
+    printer = _Printer(names)
     constants = [s for s, _ in lanes.program.constants]
     call = [f"    {names[s]} = constants[{i}]" for i, s in enumerate(constants)]
     call += [f"    {names[s]} = {printer.text(e)}" for s, e in lanes.call]
@@ -143,6 +146,7 @@ def lane_source(lanes: LaneProgram, width: int = WIDTH) -> str:
     return _TEMPLATE.format(
         name=lanes.program.name,
         counts=counts_text(lanes),
+        functions=_functions_text(printer.called),
         unit=2.0**-53,
         flags=", ".join(f'"{flag}"' for flag in FLAGS),
         call="\n".join(call),
@@ -216,6 +220,45 @@ def _tolerance() -> str:
     for steps, tolerance in reversed(LOOSER[:-1]):
         text = f"{float(tolerance)!r} if step < {steps} else ({text})"
     return f"({text})"
+
+
+def _functions_text(names: Iterable[str]) -> str:
+    """Return the text of elementary functions, their imports included."""
+    if not names:
+        return ""
+    return HEAD.partition('"""\n\n')[2] + functions_text(names) + "\n"
+
+
+class _Printer(LanePrinter):
+    """``LanePrinter`` that calls our elementary functions, which fill vector units.
+
+    Attributes:
+        called: their names.
+    """
+
+    def __init__(self, names: Mapping[Symbol, str]) -> None:
+        super().__init__(names)
+        self.called: dict[str, None] = {}
+
+    def _print_Function(self, expr: Any) -> str:
+        if not function_name(expr):
+            return str(super()._print_Function(expr))
+        return self._call(function_name(expr), expr.args)
+
+    _print_ExpBase = _print_log = _print_softplus = _print_Function
+
+    def _print_Pow(self, expr: Any, rational: bool = False) -> str:
+        if function_name(expr):
+            return self._call("pow", expr.args)
+        base, exponent = expr.args
+        if exponent.is_Integer or abs(exponent) == Rational(1, 2):
+            return super()._print_Pow(expr, rational)
+        root = f"math.sqrt({self._print(base)})"
+        return f"({root} * {self.parenthesize(Pow(base, exponent - Rational(1, 2)), 100)})"
+
+    def _call(self, name: str, args: Sequence[Expr]) -> str:
+        self.called[f"v{name}"] = None
+        return f"v{name}({', '.join(self._print(a) for a in args)})"
 
 
 class PhaseText:

@@ -13,11 +13,26 @@ import struct
 from collections.abc import Mapping, Set
 from typing import Any
 
-from sympy import Abs, Add, And, Expr, Integer, Mul, Or, Piecewise, Pow, Rational, Symbol
+from sympy import (
+    Abs,
+    Add,
+    And,
+    Expr,
+    Integer,
+    Mul,
+    NumberSymbol,
+    Or,
+    Piecewise,
+    Pow,
+    Rational,
+    Symbol,
+)
 from sympy.core.relational import Equality, Ge, Gt, Le, Lt, Relational
 
 from derive.errors import NotSupportedError
 from derive.printing.lane_phases import Phase
+from derive.printing.machine_functions import function_name
+from numeric.elementary_ir import declarations_ir, function_ir
 
 FLAGS = "contract arcp nsz reassoc"
 _COMPARE = {Gt: "ogt", Ge: "oge", Lt: "olt", Le: "ole", Equality: "oeq"}
@@ -47,16 +62,14 @@ class Writer:
         self.lines: list[str] = []
         self.known: dict[Expr, str] = {}
         self.rough: Set[Symbol] = frozenset()
+        self.functions: dict[tuple[str, int], None] = {}
         self.count = 0
 
     def declarations(self) -> str:
-        """Return what the module must declare."""
-        vector, part = self.vector, f"<{_REGISTER} x double>"
-        lines = [
-            *(f"declare {vector} @llvm.{f}.v{self.width}f64({vector})" for f in ("fabs", "sqrt")),
-            *(f"declare double @llvm.{f}.f64(double)" for f in ("fabs", "sqrt")),
-            f"declare {vector} @llvm.fma.v{self.width}f64({vector}, {vector}, {vector})",
-        ]
+        """Return what the module must declare, and the elementary functions that were called."""
+        part = f"<{_REGISTER} x double>"
+        lines = [function_ir(name, width) for name, width in self.functions]
+        lines += [*declarations_ir(self.width), *declarations_ir(0)]
         names = _ESTIMATES.values() if self.estimates else ()
         lines += [f"declare {part} @{name}({part}, {part}, i8)" for name in names]
         return "\n".join([*lines, ""])
@@ -148,6 +161,10 @@ class Writer:
             return self._function("fabs", self.value(expr.args[0]))
         if isinstance(expr, Piecewise):
             return self._selection(expr)
+        if isinstance(expr, NumberSymbol):
+            return self._number(float(expr))
+        if function_name(expr):
+            return self._called(function_name(expr), *(self.value(a) for a in expr.args))
         raise NotSupportedError(
             f"vector code for {type(expr).__name__}", str(expr), 'use method="scalar"'
         )
@@ -185,17 +202,30 @@ class Writer:
         return self.value(expr)
 
     def _power(self, expr: Any) -> str:
-        base, exponent = expr.as_base_exp()
+        base, exponent = expr.args
+        if isinstance(base, NumberSymbol) and exponent.is_Rational:
+            return self._number(float(expr))
+        if function_name(expr):
+            return self._called("pow", self.value(base), self.value(exponent))
         if exponent.is_negative:
             return self._binary("fdiv", self._number(1.0), self.value(Pow(base, -exponent)))
-        if exponent == Rational(1, 2):
-            return self._function("sqrt", self.value(base))
-        if exponent.is_Integer:
-            value = total = self.value(base)
-            for _ in range(int(exponent) - 1):
-                total = self._binary("fmul", total, value)
-            return total
-        raise NotSupportedError("vector code for a power", str(expr), 'use method="scalar"')
+        if not exponent.is_Integer:
+            root = self._function("sqrt", self.value(base))
+            if exponent == Rational(1, 2):
+                return root
+            rest = self.value(Pow(base, exponent - Rational(1, 2)))
+            return self._binary("fmul", root, rest)
+        value = total = self.value(base)
+        for _ in range(int(exponent) - 1):
+            total = self._binary("fmul", total, value)
+        return total
+
+    def _called(self, name: str, *values: str) -> str:
+        """Write the call of an elementary function, which ``declarations`` then defines."""
+        width = 0 if self.kind == self.scalar else self.width
+        self.functions[f"v{name}", width] = None
+        arguments = ", ".join(f"{self.kind} {value}" for value in values)
+        return self.new(f"call {self.kind} @v{name}.{width}({arguments})")
 
     def _function(self, name: str, value: str) -> str:
         suffix = "f64" if self.kind == self.scalar else f"v{self.width}f64"

@@ -60,6 +60,9 @@ class BallPrinter(BlockPrinter):
             )
         return f"{self._operand(expr.args[0])}.{_SAME_NAME[name]}()"
 
+    def _print_softplus(self, expr: Any) -> str:
+        return f"{self._operand(expr.args[0])}.exp().log1p()"
+
     def _print_Pi(self, expr: Any) -> str:
         return "ball.pi()"
 

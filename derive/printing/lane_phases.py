@@ -13,12 +13,13 @@ it shares a block with.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sympy import Expr, Function, Integer, Piecewise, Pow, Rational, Symbol
+from sympy import Expr, Integer, Piecewise, Pow, Rational, Symbol
 from sympy.logic.boolalg import Boolean
 
 from derive.block import Block, Line, fresh, symbols_of
 from derive.coupled import AnyProgram
 from derive.printing.lower import Lowering
+from derive.printing.machine_functions import VECTOR, functions_of
 from derive.program import Program
 
 MAX_STEPS = 200
@@ -181,15 +182,16 @@ class LaneProgram:
         """The rows that ``report`` stores, in order."""
         return [k for k in range(len(self.rows)) if k not in self.solved]
 
-    def special_functions(self) -> tuple[str, ...]:
+    def functions(self) -> tuple[str, ...]:
         """Return names of the functions that are more than arithmetic, roots and selections."""
         exprs = [e for _, e in self.call]
         for phase in self.phases.values():
             exprs += [e for _, e in phase.block.lines] + list(phase.block.results)
-        names = {type(f).__name__ for e in exprs for f in e.atoms(Function)}
-        powers = {p for e in exprs for p in e.atoms(Pow)}
-        odd = any(not (p.exp.is_Integer or abs(p.exp) == HALF) for p in powers)
-        return tuple(sorted(names - {"Abs", "Piecewise"} | ({"pow"} if odd else set())))
+        return functions_of(exprs)
+
+    def special_functions(self) -> tuple[str, ...]:
+        """Return names of the functions that have no vector form."""
+        return tuple(name for name in self.functions() if name not in VECTOR)
 
     def slots(self, which: Quick | Careful) -> dict[Symbol, int]:
         """Return the place of each lane of a pass: controls first, then what its phases store."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sympy import Abs, Add, Expr, Integer, Symbol, count_ops
 
 from derive.block import Line, magnitude, named, partial, symbols_of
+from derive.printing.machine_functions import function_units
 from derive.tables import rounding_of
 
 
@@ -84,6 +85,6 @@ def bound(
 ) -> Expr:
     """Return the first-order rounding bound of an expression, given those of its arguments."""
     more, relative = rounding_of(expr)
-    weight = unit * (Integer(1 + count_ops(expr)) + more) + relative
+    weight = unit * (Integer(1 + count_ops(expr)) + function_units(expr) + more) + relative
     total: Expr = weight * magnitude(expr) if expr.free_symbols or more else Integer(0)
     return total + Add(*(Abs(p) * errors[s] for s, p in pairs if errors.get(s, Integer(0)) != 0))

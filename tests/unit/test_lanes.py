@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sympy import exp
+from sympy import exp, gamma
 
 from derive.block import Block
 from derive.codegen import LanePrinter
@@ -227,11 +227,17 @@ def test_a_planted_error_in_the_quick_pass_sends_its_points_to_the_careful_one(r
 def test_the_choice_names_its_reason():
     lanes = lane_program(PROGRAM, LEAN)
     assert choose(lanes) == ("llvm", "arithmetic only")
-    start = replace(PROGRAM.start, results=(exp(PROGRAM.start.results[0]),))
-    special = lane_program(replace(PROGRAM, start=start), LEAN)
-    assert choose(special) == ("scalar", "exp has no vector form")
-    with pytest.raises(NotSupportedError, match="vector code for exp"):
+    growing = with_start(exp)
+    assert choose(growing) == ("llvm", "arithmetic and exp")
+    special = with_start(gamma)
+    assert choose(special) == ("scalar", "gamma has no vector form")
+    with pytest.raises(NotSupportedError, match="vector code for gamma"):
         vector_source(special, 16)
+
+
+def with_start(function):
+    start = replace(PROGRAM.start, results=(function(PROGRAM.start.results[0]),))
+    return lane_program(replace(PROGRAM, start=start), LEAN)
 
 
 def test_unknown_methods_and_outputs_are_refused_by_name():
