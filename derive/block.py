@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sympy import Abs, Add, Expr, Integer, Mul, Pow, Symbol, count_ops
+from sympy import Abs, Add, Expr, Integer, Max, Min, Mul, Pow, Symbol, count_ops
 
 from derive.errors import NotClosedError
 from derive.printing.machine_functions import function_units
@@ -106,6 +106,17 @@ def symbols_of(expr: Expr) -> tuple[Symbol, ...]:
     """Return the free symbols of an expression in a fixed order."""
     free = (s for s in expr.free_symbols if isinstance(s, Symbol))
     return tuple(sorted(free, key=lambda s: s.name))
+
+
+def renamed(expr: Any, names: Mapping[Symbol, Symbol]) -> Any:
+    """Return ``expr.xreplace(names)``; extremes are not compared anew, which takes long."""
+    if isinstance(expr, Symbol):
+        return names.get(expr, expr)
+    args = [renamed(a, names) for a in expr.args]
+    if all(new is old for new, old in zip(args, expr.args, strict=True)):
+        return expr
+    options = {"evaluate": False} if isinstance(expr, Min | Max) else {}
+    return expr.func(*args, **options)
 
 
 def named(expr: Expr, name: str, lines: list[Line]) -> Expr:

@@ -25,7 +25,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 from sympy import Abs, Add, Expr, Integer, Max, Min, Symbol, srepr
 
@@ -67,6 +67,7 @@ class Program:
         slope_control: control in which outputs are differentiated, empty for none.
         constants: exact values of the constant symbols used by the blocks.
         start, tower, descent, newton, report, slopes: straight-line blocks.
+        later: builds ``slopes``, the longest of them, when it is first asked for.
         proof: what certificates evaluate; not part of the key.
         log: log of the System.
         key: content key, the hash of everything that determines the numbers.
@@ -84,10 +85,19 @@ class Program:
     descent: Block
     newton: Block
     report: Block
-    slopes: Block
+    later: Callable[[], Block] = field(repr=False, compare=False)
     proof: Proof
     log: Log = field(default=Log(), compare=False)
     assumptions: tuple[str, ...] = ()
+
+    @cached_property
+    def slopes(self) -> Block:
+        """Derivatives of the outputs in the slope control, and bounds of their errors."""
+        return self.later()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what pickles hold: the block of slopes itself, not what builds it."""
+        return {**self.__dict__, "later": _Built(self.slopes)}
 
     @cached_property
     def key(self) -> str:
@@ -128,6 +138,16 @@ class Program:
             f"Program({self.name}: {' '.join(q.name for q in self.inputs)} -> "
             f"{' '.join(self.outputs)}; {operations} operations; key {self.key})"
         )
+
+
+@dataclass(frozen=True)
+class _Built:
+    """A block that is there, called like one that is still to be built."""
+
+    block: Block
+
+    def __call__(self) -> Block:
+        return self.block
 
 
 class Declaration(Protocol):
@@ -174,7 +194,7 @@ def program(model: "System | Program | Declaration", slope_control: str = "lam")
         descent=builder.descent(),
         newton=builder.newton(),
         report=builder.report(),
-        slopes=builder.slopes(),
+        later=builder.slopes,
         proof=builder.proof(),
         log=system.log,
         assumptions=system.assumptions,

@@ -131,7 +131,7 @@ class _Phases:
         stalled = And(self.code > HALF, self.code < 1 + HALF)
         code = name("code_next", choose(stalled, bracketed, self.code))
         stores = [
-            *((x, Max(Abs(x), TINY)) for x in self.x),
+            *((x, Max(Abs(x), TINY, evaluate=False)) for x in self.x),
             (self.code, code),
             (self.on, choose(code < HALF, Integer(1), Integer(0))),
         ]

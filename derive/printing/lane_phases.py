@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from sympy import Expr, Integer, Piecewise, Pow, Rational, Symbol
 from sympy.logic.boolalg import Boolean
 
-from derive.block import Block, Line, fresh, symbols_of
+from derive.block import Block, Line, fresh, renamed, symbols_of
 from derive.coupled import AnyProgram
 from derive.printing.lower import Lowering
 from derive.printing.machine_functions import VECTOR, functions_of
@@ -254,8 +254,8 @@ class Copy:
         if tag:
             defined = {s for s, _ in block.lines}
             new |= {s: fresh(f"lane_{s.name}_{tag}") for s in self.lanes if s in defined}
-        lines = [(new.get(s, s), e.xreplace(new)) for s, e in block.lines]
-        return lines, [e.xreplace(new) for e in block.results]
+        lines = [(new.get(s, s), renamed(e, new)) for s, e in block.lines]
+        return lines, [renamed(e, new) for e in block.results]
 
     def residual(self) -> tuple[list[Line], Expr]:
         """Return the lines of the residual, and the residual."""
@@ -267,7 +267,8 @@ class Copy:
         """Return lines, and the rows of outputs, slopes and errors."""
         program, n = self.program, len(self.x)
         lines, report = self(program.report)
-        more, slopes = self(program.slopes)
+        wanted = asked.slopes and bool(asked.outputs)
+        more, slopes = self(program.slopes) if wanted else ([], [])
         count = len(program.outputs)
         chosen = [program.outputs.index(o) for o in asked.outputs]
         found = {f"error {u}": report[1 + i] for i, u in enumerate(program.unknowns)}
@@ -276,8 +277,9 @@ class Copy:
             s = f"d{o}_d{program.slope_control}"
             found[o] = report[1 + n + k]
             found[f"error {o}"] = report[1 + n + count + k]
-            found[s], found[f"error {s}"] = slopes[k], slopes[count + k]
-        if asked.slopes and chosen:
+            if wanted:
+                found[s], found[f"error {s}"] = slopes[k], slopes[count + k]
+        if wanted:
             lines.extend(_merged(lines, more, found, chosen, program))
         return lines, found
 
@@ -294,16 +296,16 @@ def _merged(
     new: dict[Symbol, Symbol] = {}
     out: list[Line] = []
     for symbol, expr in more:
-        renamed = expr.xreplace(new)
-        if known.get(symbol) == renamed:
+        moved = renamed(expr, new)
+        if known.get(symbol) == moved:
             continue
         if symbol in known:
             new[symbol] = fresh(f"{symbol.name}_of_slopes")
-        out.append((new.get(symbol, symbol), renamed))
+        out.append((new.get(symbol, symbol), moved))
     for k in chosen:
         s = f"d{program.outputs[k]}_d{program.slope_control}"
         for key in (s, f"error {s}"):
-            found[key] = found[key].xreplace(new)
+            found[key] = renamed(found[key], new)
     return out
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sympy import Add, Expr, Integer, Max, Min, Mul, Piecewise, Pow, Symbol
-from sympy.core.relational import Relational
+from sympy.core.relational import Relational, StrictGreaterThan, StrictLessThan
 from sympy.logic.boolalg import Boolean
 
 from derive.block import Block, Line, symbols_of
@@ -44,6 +44,7 @@ class Lowering:
         self._level: dict[Symbol, int] = dict.fromkeys(constants, CALL)
         self._level |= dict.fromkeys(controls, POINT)
         self._hoisted: tuple[list[Line], list[Line]] = ([], [])
+        self._levels: dict[Expr, int] = {}
         self._shared: dict[Expr, Symbol] = {}
         self._local: dict[Expr, Symbol] = {}
         self._alias: dict[Symbol, Expr] = {}
@@ -82,8 +83,14 @@ class Lowering:
         else:
             self._alias[symbol] = self._hoist(expr, level)
 
-    def _level_of(self, expr: Expr) -> int:
-        return max((self._level.get(s, BODY) for s in symbols_of(expr)), default=CALL)
+    def _level_of(self, expr: Any) -> int:
+        if isinstance(expr, Symbol):
+            return self._level.get(expr, BODY)
+        if not isinstance(expr, Add | Mul | Pow):
+            return max((self._level_of(s) for s in symbols_of(expr)), default=CALL)
+        if expr not in self._levels:
+            self._levels[expr] = max(self._level_of(a) for a in expr.args)
+        return self._levels[expr]
 
     def _hoist(self, expr: Expr, level: int) -> Expr:
         """Name an expression of level CALL or POINT once for all blocks."""
@@ -101,7 +108,7 @@ class Lowering:
     def _fresh(self, letter: str, like: Expr) -> Symbol:
         name = f"{letter}{self._count}"
         self._count += 1
-        return Symbol(name, positive=True) if like.is_positive else Symbol(name, real=True)
+        return Symbol(name, positive=True) if _is_positive(like) else Symbol(name, real=True)
 
     def _name(self, letter: str, expr: Expr) -> Expr:
         """Name an expression where its level says: hoisted, or as a shared line of the block."""
@@ -178,11 +185,43 @@ class Lowering:
             return (Integer(-1),), () if value == -1 else (-value,)
         return (), tuple(numbers)
 
+    @staticmethod
+    def _beyond(extreme: Expr, a: Expr, b: Expr) -> Any:
+        """Return the condition under which ``a`` replaces ``b`` in a minimum or maximum."""
+        test = StrictLessThan if isinstance(extreme, Min) else StrictGreaterThan
+        known = a == b or a.is_Number or b.is_Number
+        return test(a, b, evaluate=known)
+
     def _extreme(self, expr: Any) -> Expr:
         args = [self._name("m", self._lower(a)) for a in sorted(expr.args, key=str)]
         out = args[0]
         for arg in args[1:]:
-            test = arg < out if isinstance(expr, Min) else arg > out
+            test = self._beyond(expr, arg, out)
             chosen = Piecewise((arg, test), (out, True), evaluate=False)
             out = self._name("m", chosen) if test not in (True, False) else (arg if test else out)
         return out
+
+
+def _is_positive(expr: Expr) -> bool:
+    """Return whether an expression is known to be positive, without asking SymPy where it can."""
+    known = _sign(expr)
+    return bool(expr.is_positive) if known is None else known
+
+
+def _sign(expr: Any) -> bool | None:
+    """Return True if positive, False if nothing can be known, None if only SymPy may know.
+
+    A plain real symbol as a term or a factor leaves the sign open.
+    """
+    if isinstance(expr, Symbol):
+        open_sign = expr.is_nonnegative is None and expr.is_nonpositive is None
+        return False if open_sign else (expr.is_positive or None)
+    if expr.is_Number:
+        return expr.is_positive or None
+    if isinstance(expr, Add | Mul):
+        signs = [_sign(a) for a in expr.args]
+        return False if False in signs else (True if all(signs) else None)
+    if isinstance(expr, Pow) and expr.exp.is_Integer:
+        sign = _sign(expr.base)
+        return sign if sign or expr.exp % 2 else None
+    return None

@@ -25,7 +25,7 @@ from dataclasses import replace
 
 from sympy import Abs, And, Expr, Integer, Pow, Rational, Symbol
 
-from derive.block import Block, fresh, symbols_of
+from derive.block import Block, fresh, renamed, symbols_of
 from derive.printing.lane_phases import (
     HALF,
     NEAR,
@@ -111,8 +111,8 @@ class _Phases:
         rows = (*self.x, largest, Integer(0), self.count, choose(good, Integer(0), Integer(1)))
         places = (*(fresh(f"row_{i}") for i in range(len(rows) - 1)), self.failed)
         here = {x0: landed}
-        lines = [(landed, x0 + self.move), *((s, e.xreplace(here)) for s, e in lines)]
-        stores = [(p, e.xreplace(here)) for p, e in zip(places, rows, strict=True)]
+        lines = [(landed, x0 + self.move), *((s, renamed(e, here)) for s, e in lines)]
+        stores = [(p, renamed(e, here)) for p, e in zip(places, rows, strict=True)]
         phase = make_phase(self.lowering, lines, stores)
         ratios = self.program.report.results[0].atoms(Pow)
         return _rough(phase, (r.base for r in ratios if r.exp == -1))

@@ -1,9 +1,18 @@
 """Straight-line code: closure, pruning, derivatives line by line, rounding bounds."""
 
 import pytest
-from sympy import Abs, Piecewise, Rational, Symbol, exp, sin, sqrt
+from sympy import Abs, Max, Min, Piecewise, Rational, Symbol, exp, sin, sqrt
 
-from derive.block import Block, chain, error_of, forward, magnitude, partial, running_error
+from derive.block import (
+    Block,
+    chain,
+    error_of,
+    forward,
+    magnitude,
+    partial,
+    renamed,
+    running_error,
+)
 from derive.errors import NotClosedError
 
 x, y, w, unit = (Symbol(n, real=True) for n in ("x", "y", "w", "unit"))
@@ -50,6 +59,12 @@ def test_forward_derivative_equals_the_derivative_of_the_substituted_expression(
 def test_partial_derivatives_are_the_expressions_that_sympy_gives(expr):
     for symbol in (x, y, w):
         assert partial(expr, symbol) == expr.diff(symbol)
+
+
+def test_renaming_gives_the_expression_of_sympy():
+    names = {x: w, w: Symbol("v", real=True)}
+    for expr in (x + 2 * w, Max(x, w / y) - Min(x, 1), Piecewise((x, x < w), (y, True)), y):
+        assert renamed(expr, names) == expr.xreplace(names)
 
 
 def test_forward_skips_lines_that_do_not_depend_on_the_seed():

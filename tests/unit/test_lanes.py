@@ -1,7 +1,10 @@
 """The three methods and C agree; points do not see their neighbours; vector code is vector code."""
 
+import os
 import platform
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -38,6 +41,28 @@ def points(rng, count):
         "lam": spread(1e-6, 10),
         "noise": spread(1e-2, 1),
     }
+
+
+def test_vector_code_is_the_same_under_any_hash_seed():
+    code = (
+        "from derive.printing.lane_program import lane_program; "
+        "from derive.program import program; from numeric.vector_ir import vector_source; "
+        "from derive.theory.deep_features import deep_features; "
+        "model = deep_features(['tanh', 'erf'], 'sign', rows=[None, [(1, '1/2'), (2, '1/2')]]); "
+        "print(vector_source(lane_program(program(model)), 16))"
+    )
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(texts) == 1
+    assert "define void @run" in texts.pop()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from sympy import Max, Min, Piecewise, Rational, Symbol, symbols
+from sympy import Abs, Max, Min, Piecewise, Rational, Symbol, sqrt, symbols
 from sympy.abc import a, c, x, y
 
 from derive.block import Block
@@ -87,3 +87,36 @@ def test_a_constant_moves_nothing_but_its_rounding_counts():
     bounds, known = tangents.bounds({k: unit * k}, unit, "e")
     total = run([*tangents.lines, *bounds], [known[u]], {x: Rational(2), k: Rational(3)})[0]
     assert total == 2 * 6 * unit + 2 * 3 * unit  # (1 + operations) |k x| + |x| error of k
+
+
+POSITIVE = symbols("p q", positive=True)
+REAL = symbols("s t", real=True)
+
+
+@pytest.mark.parametrize(
+    "expr",
+    [
+        POSITIVE[0] * POSITIVE[1] ** 2 + 3,
+        POSITIVE[0] / POSITIVE[1] ** 3,
+        POSITIVE[0] - POSITIVE[1],
+        REAL[0] + POSITIVE[0],
+        REAL[0] ** 2 + POSITIVE[0],
+        REAL[0] ** 3 * POSITIVE[0],
+        Abs(REAL[0]) + POSITIVE[0],
+        -2 * POSITIVE[0],
+        REAL[0] / REAL[1] + 1,
+        sqrt(POSITIVE[0]) + 1,
+    ],
+)
+def test_hoisted_names_are_positive_where_sympy_knows_it(expr):
+    lowering = Lowering([], [*POSITIVE, *REAL])
+    lowering.block(Block((*POSITIVE, *REAL, x), (), (Max(expr, x), x / (x + expr))))
+    assert lowering.point
+    for symbol, hoisted in lowering.point:
+        assert symbol.is_positive == (hoisted.is_positive or None)
+
+
+def test_extremes_of_equal_arguments_are_that_argument():
+    (s, t), u = REAL, Symbol("u", real=True)
+    body = Lowering([], []).block(Block((s,), ((t, s), (u, s)), (Max(t, u),)))
+    assert body.results == (s,)

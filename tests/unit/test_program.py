@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -114,6 +115,13 @@ def test_programs_survive_pickling():
     again = pickle.loads(pickle.dumps(frozen))
     assert again.key == frozen.key
     assert again.text() == frozen.text()
+
+
+def test_slopes_are_built_when_asked_for_and_again_after_pickling():
+    frozen = program(deep_features(["erf"]))
+    again = pickle.loads(pickle.dumps(frozen))
+    assert replace(again, name="other").slopes == again.slopes == frozen.slopes
+    assert again == frozen
 
 
 def test_a_program_passes_through():
