@@ -8,6 +8,7 @@ Numbers of one point do not depend on ``width``: all operations are element by e
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sympy import Symbol
 
@@ -24,6 +25,9 @@ from derive.printing.lane_phases import (
 )
 from derive.program import UNIT
 from numeric.vector_writer import Writer, double
+
+_DIGITS = 3
+"""Binary digits of the steps of a lane, each kept as one bit per lane; see ``QUICK_STEPS``."""
 
 _TEMPLATE = """; Generated from the program {name}; do not edit.
 define void @run(ptr noalias %inputs, ptr noalias %constants, ptr noalias %out,
@@ -46,7 +50,9 @@ block:
 
 descend:
   %t = phi i64 [ 0, %block ], [ %t.next, %descend ]
+{digits}
 {descend}
+{counted}
   %t.left = icmp ne i{width} %t.bits, 0
   %t.next = add nuw nsw i64 %t, 1
   %t.more = icmp ult i64 %t.next, {quick_steps}
@@ -281,8 +287,8 @@ class _Text:
         return {
             "load": self._load(),
             "begin": self._phase(quick.begin),
-            "descend": self._phase(quick.descend, quick.far, "t"),
-            "land": self._land(quick.land),
+            **self._descend(quick),
+            "land": self._land(quick),
         }
 
     def careful(self, careful: Careful) -> dict[str, str]:
@@ -318,13 +324,46 @@ class _Text:
             w.any(values[phase.stores.index(on)], tag)
         return w.end()
 
-    def _land(self, phase: Phase) -> str:
+    def _descend(self, quick: Quick) -> dict[str, str]:
+        """Lines of a quick step; its steps are counted in binary, all lanes of a digit at once."""
+        w, phase = self.writer, quick.descend
+        kept = [
+            p for p in zip(phase.stores, phase.block.results, strict=True) if p[0] != quick.count
+        ]
+        stores, results = zip(*kept, strict=True)
+        w.spread = True
+        step = replace(phase, block=replace(phase.block, results=results), stores=stores)
+        text = self._phase(step, quick.far, "t")
+        w.spread = False
+        head, lines, carry = [], [], "%t.bits"
+        for k in range(_DIGITS):
+            head.append(f"  %n{k} = phi i{w.width} [ 0, %block ], [ %n{k}.next, %descend ]")
+            lines.append(f"  %n{k}.next = xor i{w.width} %n{k}, {carry}")
+            lines.append(f"  %n{k}.carry = and i{w.width} %n{k}, {carry}")
+            carry = f"%n{k}.carry"
+        return {"digits": "\n".join(head), "descend": text, "counted": "\n".join(lines)}
+
+    def _count(self) -> str:
+        """Write one plus the number that the digits hold."""
+        w = self.writer
+        total = w.splat(double(1.0))
+        for k in range(_DIGITS):
+            mask = w.new(f"bitcast i{w.width} %n{k}.next to <{w.width} x i1>")
+            more = w.new(f"fadd {w.vector} {total}, {w.splat(double(2.0**k))}")
+            total = w.new(f"select <{w.width} x i1> {mask}, {w.vector} {more}, {w.vector} {total}")
+        return total
+
+    def _land(self, quick: Quick) -> str:
         """Lines of the last quick phase, whose results go to the rows of ``out``."""
         w = self.writer
-        *rows, failed = w.values(phase)
+        w.begin(w.vector)
+        w.kept[quick.count] = self._count()
+        counting = w.end()
+        *rows, failed = w.values(quick.land)
+        del w.kept[quick.count]
         self._out(self.lanes.solved, rows)
         w.any(failed, "f")
-        return w.end()
+        return f"{counting}\n{w.end()}"
 
     def _out(self, rows: Sequence[int], values: Sequence[str]) -> None:
         w = self.writer

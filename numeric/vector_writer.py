@@ -6,7 +6,9 @@ or one double for what is computed once per call.
 Where the processor estimates reciprocals and inverse roots to 14 bits (AVX-512), lines that are
 ``rough`` take an estimate and one Newton step, which gives about eight digits; for zeros,
 infinities and subnormal numbers the result is not finite. All other lines divide: two steps would
-give all digits as well, but need as long as a division where several are under way.
+give all digits as well, but need as long as a division where several are under way. Only where two
+divisions follow each other in a phase that is ``spread``, the second one takes that way, so that
+the divider and the multipliers work at the same time.
 """
 
 import struct
@@ -47,6 +49,7 @@ class Writer:
     Attributes:
         width: points per vector.
         estimates: whether reciprocals start from the processor's estimates.
+        spread: whether the second of two divisions in a row is left to the multipliers.
         slots: where each lane is kept in ``%lanes``.
         fixed: where each number that is the same for all points is kept in ``%fixed``.
         kept: values that are known already.
@@ -55,7 +58,7 @@ class Writer:
     def __init__(self, width: int, fixed: Mapping[Symbol, int]) -> None:
         self.width, self.fixed = width, fixed
         self.vector, self.scalar = f"<{width} x double>", "double"
-        self.estimates = False
+        self.estimates = self.spread = False
         self.slots: Mapping[Symbol, int] = {}
         self.kept: dict[Symbol, str] = {}
         self.kind = self.vector
@@ -77,8 +80,13 @@ class Writer:
     def values(self, phase: Phase) -> list[str]:
         """Write a phase and return the names of its results."""
         self.begin(self.vector)
+        busy = False
         for symbol, expr in phase.block.lines:
+            divides = isinstance(expr, Pow) and expr.exp == -1
+            if divides and busy and self.spread and self.estimates and expr not in self.known:
+                self.known[expr] = self._reciprocal(self.value(expr.args[0]))
             self.known[symbol] = self._line(expr, symbol in phase.rough)
+            busy = divides and not busy
         return [self.value(e) for e in phase.block.results]
 
     def any(self, value: str, tag: str) -> None:
@@ -260,6 +268,12 @@ class Writer:
     def _rough_reciprocal(self, value: str) -> str:
         """Estimate 1/value and improve it: a step squares the error."""
         y = self._estimate("rcp", value)
+        error = self._fma(self.new(f"fneg {self.vector} {value}"), y, self._number(1.0))
+        return self._fma(y, error, y)
+
+    def _reciprocal(self, value: str) -> str:
+        """Return 1/value to the last digit or its neighbour, without the divider."""
+        y = self._rough_reciprocal(value)
         error = self._fma(self.new(f"fneg {self.vector} {value}"), y, self._number(1.0))
         return self._fma(y, error, y)
 

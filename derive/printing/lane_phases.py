@@ -24,10 +24,12 @@ from derive.program import Program
 
 MAX_STEPS = 200
 POLISH_STEPS = 40
-QUICK_STEPS = 6
-"""Steps of the quick pass after which a point is left to the careful one."""
+QUICK_STEPS = 7
+"""Steps of the quick pass after which a point is left to the careful one; three bits count them."""
 NEAR = Rational(1, 10**8)
 """Relative step below which the next Newton error is at rounding level (steps square)."""
+CLOSE = Rational(1, 10**7)
+"""The same for the defect of the closing equation, which bounds the steps of all unknowns."""
 LOOSER = ((6, NEAR), (12, Rational(1, 10**6)), (POLISH_STEPS, Rational(1, 10**4)))
 """Polish: tolerance up to each step; a noisy point settles for less, and its error says so."""
 ROUNDS = 4
@@ -124,6 +126,7 @@ class Quick:
         begin, descend, land: phases.
         far: the lane that is 1 while the steps of a point are not small.
         failed: the lane that is 1 where the careful pass is needed; the last one ``land`` stores.
+        count: the lane that counts: one, and one for each step after which the point was ``far``.
     """
 
     begin: Phase
@@ -131,6 +134,7 @@ class Quick:
     land: Phase
     far: Symbol
     failed: Symbol
+    count: Symbol
 
     @property
     def phases(self) -> dict[str, Phase]:

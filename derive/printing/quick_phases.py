@@ -9,8 +9,8 @@ which it did not is left to the careful pass, which starts anew.
 phase     what it does
 ========  ==========================================================================================
 begin     invariants of the point, and the start
-descend   one Newton step on the tower; repeated while any lane is ``far``. A step that is below
-          ``NEAR`` is not taken, so a lane that has converged repeats the same numbers
+descend   one Newton step on the tower; repeated while any lane is ``far``. The step of a lane that
+          is not far is not taken, so a lane that has converged repeats the same numbers
 land      takes that step, the later unknowns along their tangents; the residual; a lane has
           ``failed`` unless its step was small, all branch conditions hold, and the residual is at
           rounding level
@@ -23,10 +23,12 @@ restores them, as a Newton step on the full system does: it solves the closing e
 from collections.abc import Iterable
 from dataclasses import replace
 
-from sympy import Abs, And, Expr, Integer, Pow, Rational, Symbol
+from sympy import Abs, Add, And, Expr, Integer, Pow, Rational, Symbol
+from sympy.logic.boolalg import Boolean
 
 from derive.block import Block, fresh, renamed, symbols_of
 from derive.printing.lane_phases import (
+    CLOSE,
     HALF,
     NEAR,
     ROUNDED,
@@ -71,6 +73,7 @@ class _Phases:
             land=land,
             far=self.far,
             failed=self.failed,
+            count=self.count,
         )
 
     def _begin(self, start: Expr, kept: list[Symbol]) -> Phase:
@@ -86,18 +89,30 @@ class _Phases:
         n = len(self.x)
         tail, value, slope, tangents = results[: n - 1], *results[n - 1 : n + 1], results[n + 1 :]
         name = Namer(lines)
-        below = name("slope", slope)
-        move = name("move", -value / below)
-        far = choose(Abs(move) <= NEAR * x0, Integer(0), Integer(1))
-        go = name("go", far)
+        value, below = name("value", value), name("slope", slope)
+        move = name("move", value / below)
+        go = name("go", choose(self._is_far(value, move), Integer(1), Integer(0)))
         stores = [
-            (x0, choose(go > HALF, x0 + move, x0)),
-            *((x, t + r * move) for x, t, r in zip(self.x[1:], tail, tangents, strict=True)),
+            (x0, choose(go > HALF, x0 - move, x0)),
+            *((x, t - r * move) for x, t, r in zip(self.x[1:], tail, tangents, strict=True)),
             (self.move, move),
             (self.count, self.count + go),
             (self.far, go),
         ]
         return _rough(make_phase(self.lowering, lines, stores), [below])
+
+    def _is_far(self, value: Expr, move: Expr) -> Boolean:
+        """Return whether another step is needed before the last one.
+
+        The right side of ``control = rhs(x_0)`` is convex and no later unknown, nor ``rhs`` itself,
+        changes relatively less than ``x_0``: so the relative defect bounds the relative steps of
+        all unknowns, also of those that are small differences. It is known before the division.
+        """
+        terms = Add.make_args(self.program.descent.results[len(self.x) - 1])
+        controls = [-t for t in terms if -t in self.program.inputs]
+        if len(controls) == 1:
+            return Abs(value) > CLOSE * Abs(controls[0])
+        return Abs(move) > NEAR * self.x[0]
 
     def _land(self) -> Phase:
         x0 = self.x[0]
@@ -111,7 +126,7 @@ class _Phases:
         rows = (*self.x, largest, Integer(0), self.count, choose(good, Integer(0), Integer(1)))
         places = (*(fresh(f"row_{i}") for i in range(len(rows) - 1)), self.failed)
         here = {x0: landed}
-        lines = [(landed, x0 + self.move), *((s, renamed(e, here)) for s, e in lines)]
+        lines = [(landed, x0 - self.move), *((s, renamed(e, here)) for s, e in lines)]
         stores = [(p, renamed(e, here)) for p, e in zip(places, rows, strict=True)]
         phase = make_phase(self.lowering, lines, stores)
         ratios = self.program.report.results[0].atoms(Pow)
