@@ -21,7 +21,7 @@ from derive.errors import (
     ParseError,
     RangeError,
 )
-from derive.exact import Number, exact_number, scalar_expression
+from derive.exact import Number, exact_correlation, exact_number, scalar_expression
 from derive.gaussian import expect
 from derive.hermite import hermite_coefficient, parity
 from derive.kernels import Kernel, kernel
@@ -164,7 +164,7 @@ class Activation:
 
     def dual(
         self,
-        rho: Expr = correlation,
+        rho: Number = correlation,
         *,
         variances: tuple[Number, Number] = (1, 1),
         means: tuple[Number, Number] = (0, 0),
@@ -175,18 +175,19 @@ class Activation:
         ``kernel().at(rho, digits)``, for numbers.
 
         Raises:
-            RangeError: for a number rho where the kernel is a series.
+            RangeError: if |rho| > 1, and for a number rho where the kernel is a series.
         """
+        point = exact_correlation(rho)
         value = self.kernel(variances=variances, means=means).value
-        if rho == correlation:
+        if point == correlation:
             return value
         if isinstance(value, KernelSeries):
             raise RangeError(
-                f"the kernel of {self.name} at rho = {rho}",
+                f"the kernel of {self.name} at rho = {point}",
                 "no closed form is known",
                 "use kernel().at(rho, digits), or dual().ball(rho)",
             )
-        return replace(value, expr=value.expr.subs(correlation, rho))
+        return replace(value, expr=value.expr.subs(correlation, point))
 
     def moment(self, expr: Expr, variance: Number = 1) -> Value:
         """Return E f(N(0, variance)) of an expression in z."""

@@ -31,6 +31,7 @@ from sympy import (
     exp,
     pi,
     sqrt,
+    sympify,
 )
 from sympy.core.function import ArgumentIndexError
 from sympy.core.sorting import default_sort_key
@@ -54,7 +55,7 @@ def phi(x: Any) -> Expr:
         >>> phi(0)
         sqrt(2)/(2*sqrt(pi))
     """
-    x = S(x)
+    x = sympify(x, strict=True)
     return S.Zero if x.is_infinite else exp(-(x**2) / 2) / sqrt(2 * pi)
 
 
@@ -66,7 +67,7 @@ def Phi(x: Any) -> Expr:
         >>> Phi(z)
         erf(sqrt(2)*z/2)/2 + 1/2
     """
-    return (1 + erf(S(x) / sqrt(2))) / 2
+    return (1 + erf(sympify(x, strict=True) / sqrt(2))) / 2
 
 
 def phi2(h: Any, k: Any, rho: Any) -> Expr:
@@ -76,7 +77,7 @@ def phi2(h: Any, k: Any, rho: Any) -> Expr:
         >>> phi2(0, 0, 0)
         1/(2*pi)
     """
-    h, k, rho = S(h), S(k), S(rho)
+    h, k, rho = (sympify(value, strict=True) for value in (h, k, rho))
     if h.is_infinite or k.is_infinite:
         return S.Zero
     return _bell(h, k, rho) / (2 * pi * q(rho))
@@ -89,7 +90,7 @@ def _bell(h: Expr, k: Expr, rho: Expr) -> Expr:
 
 def q(rho: Any) -> Expr:
     """Return ``sqrt(1 - rho**2)`` as ``sqrt((1 - rho)*(1 + rho))``: no digits lost near ±1."""
-    rho = S(rho)
+    rho = sympify(rho, strict=True)
     return sqrt((1 - rho) * (1 + rho))
 
 
@@ -387,7 +388,7 @@ def phi2_by_owens_t(h: Any, k: Any, rho: Any) -> Expr:
         >>> phi2_by_owens_t(1, 2, Rational(1, 2)).n(20)
         0.83186083113088047692
     """
-    h, k, rho = S(h), S(k), S(rho)
+    h, k, rho = (sympify(value, strict=True) for value in (h, k, rho))
     if not (h * k).is_nonzero or (h * k).is_positive is None:
         raise RangeError(f"Owen's T form at h*k = {h * k}", "sign not known", "give numbers")
     jump = S.Zero if (h * k).is_positive else HALF

@@ -49,6 +49,22 @@ def exact_number(value: object) -> Expr:
     return expr
 
 
+def exact_correlation(rho: object) -> Expr:
+    """Return a correlation as an exact expression; one known to lie outside [-1, 1] is refused.
+
+    Raises:
+        RangeError: if |rho| > 1, and as for ``exact_number``.
+
+    Example:
+        >>> exact_correlation(0.5)
+        1/2
+    """
+    point = exact_number(rho)
+    if (abs(point) - 1).is_positive:
+        raise RangeError(f"correlation {rho}", "outside [-1, 1]", "give -1 <= rho <= 1")
+    return point
+
+
 def scalar_expression(value: object, asked: str) -> Expr:
     """Return a function or a number as a scalar SymPy expression.
 

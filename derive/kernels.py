@@ -26,7 +26,7 @@ from derive.errors import (
     NotSupportedError,
     RangeError,
 )
-from derive.exact import Number, exact_number, scalar_expression
+from derive.exact import Number, exact_correlation, exact_number, scalar_expression
 from derive.pairs.kernel_series import KernelSeries, kernel_series
 from derive.rewrite import Log
 from derive.symbols import rho as correlation
@@ -151,9 +151,7 @@ class Kernel:
             >>> kernel(Max(z, 0)).at("1/2", 20).str(19), kernel(tanh(z)).at(1, 20).str(19)
             ('0.3044988905221146790', '0.3942944903978411744')
         """
-        point = exact_number(rho)
-        if (abs(point) - 1).is_positive:
-            raise RangeError(f"correlation {rho}", "outside [-1, 1]", "give -1 <= rho <= 1")
+        point = exact_correlation(rho)
         if self.closed is not None:
             end = None if self.slopes or abs(point) != 1 else self._end(point)
             return closed_ball(self.closed, point, digits) if end is None else end.ball(digits)

@@ -25,7 +25,7 @@ from derive.balls import Ball
 from derive.enclosing.ball_program import Evaluation, working_precision
 from derive.enclosing.certified import CertifiedNumber
 from derive.errors import NoRuleError, RangeError
-from derive.exact import Number, exact_number
+from derive.exact import Number, exact_correlation, exact_number
 from derive.kernels import Kernel, kernel
 from derive.pairs.kernel_series import KernelSeries
 from derive.symbols import rho as correlation
@@ -85,10 +85,8 @@ def tangent_kernels(
     if depth < 1:
         raise RangeError(f"depth = {depth}", "out of range", "give depth >= 1")
     sw, sb, v = (exact_number(x) for x in (weight_variance, bias_variance, variance))
-    point = correlation if rho == correlation else exact_number(rho)
+    point = exact_correlation(rho)
     layers = _symbolic if point == correlation else _numeric
-    if point != correlation and (abs(point) - 1).is_positive:
-        raise RangeError(f"correlation {rho}", "outside [-1, 1]", "give -1 <= rho <= 1")
     return layers(activation, depth, point, (sw, sb, v))
 
 

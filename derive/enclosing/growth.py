@@ -11,6 +11,7 @@ from typing import Any
 from flint import arb
 from sympy import (
     Expr,
+    Integer,
     Mul,
     Poly,
     Rational,
@@ -130,7 +131,7 @@ class _Leading:
             if inner is None or inner == _FLAT:
                 return None
             degree = 2 if inner[0] != 0 else 1 if inner[1] != 0 else 0
-            return (S.Zero, S.Zero, S(degree))
+            return (S.Zero, S.Zero, Integer(degree))
         return None
 
     def _erfc(self, u: Expr) -> Rate | None:
@@ -164,7 +165,7 @@ class _Leading:
     def _beyond_quadratic(self, g: Any) -> Rate | None:
         """Rate of exp(g) for a positive g that grows faster than any quadratic."""
         rate = self.rate(g) if g.is_positive else None
-        if rate is None or self._compare(rate, (S.Zero, S.Zero, S(2))) != 1:
+        if rate is None or self._compare(rate, (S.Zero, S.Zero, Integer(2))) != 1:
             return None
         return (oo, S.Zero, S.Zero)
 

@@ -17,6 +17,7 @@ from sympy import (
     Basic,
     Expr,
     Heaviside,
+    Integer,
     Max,
     Min,
     Piecewise,
@@ -98,9 +99,9 @@ def _branch(node: Any, side: int) -> Any:
     if isinstance(node, Abs):
         return side * node.args[0]
     if isinstance(node, sign):
-        return S(side)
+        return Integer(side)
     if isinstance(node, Heaviside):
-        return S((1 + side) // 2)
+        return Integer((1 + side) // 2)
     if isinstance(node, Max | Min):
         first, second, *rest = node.args
         larger = (side > 0) == isinstance(node, Max)

@@ -292,7 +292,7 @@ class Tilted:
         h = argument(top, self.w * grown / 2)
         k = argument(ahead, r * self.w)
         c = argument(2 * slope * r, 2 * r * grown)
-        pair = self._level(bivariate_normal(h, k, c), S(2))
+        pair = self._level(bivariate_normal(h, k, c), Integer(2))
         behind = self._level(erf(argument(ahead, 2 * r * self.w)))
         return combine([(S.One, pair), (-S.Half, self._level(S.One)), (-S.Half, behind)])
 
@@ -328,7 +328,7 @@ class Tilted:
         singles = [
             (-S.One, self._level(erf(argument(top, self.w * grown)))) for top, grown in offsets
         ]
-        pair = self._level(bivariate_normal(h1, h2, c), S(4))
+        pair = self._level(bivariate_normal(h1, h2, c), Integer(4))
         return combine([(S.One, pair), (-S.One, self._level(S.One)), *singles])
 
 

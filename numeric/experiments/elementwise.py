@@ -103,7 +103,7 @@ def apply(expression: Expr, values: Array) -> Array:
 @lru_cache(maxsize=256)
 def _numbers_first(expression: Expr) -> Node:
     """Replace every maximal sub-expression without ``z`` by its number."""
-    return _constants(sympy.sympify(expression))
+    return _constants(sympy.sympify(expression, strict=True))
 
 
 def _constants(node: Node) -> Node:

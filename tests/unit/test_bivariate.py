@@ -4,9 +4,25 @@ import mpmath
 import pytest
 from flint import arb, ctx
 from mpmath import mp
-from sympy import I, Max, Rational, Symbol, asin, atan, erf, erfc, exp, latex, limit, oo, pi, sqrt
+from sympy import (
+    I,
+    Max,
+    Rational,
+    Symbol,
+    SympifyError,
+    asin,
+    atan,
+    erf,
+    erfc,
+    exp,
+    latex,
+    limit,
+    oo,
+    pi,
+    sqrt,
+)
 
-from derive.bivariate import Phi, bivariate_normal, owens_t, phi, phi2, phi2_by_owens_t
+from derive.bivariate import Phi, bivariate_normal, owens_t, phi, phi2, phi2_by_owens_t, q
 from derive.errors import RangeError
 
 h, k, a = (Symbol(name, real=True) for name in "hka")
@@ -171,3 +187,13 @@ def test_complex_arguments_are_refused():
 def test_owens_t_form_asks_for_a_known_sign():
     with pytest.raises(RangeError, match="sign not known"):
         phi2_by_owens_t(h, k, r)
+
+
+@pytest.mark.parametrize("function", [phi, Phi, q])
+def test_text_is_not_evaluated(function):
+    with pytest.raises(SympifyError):
+        function("1 + 1")
+    with pytest.raises(SympifyError):
+        phi2(0, 0, "0")
+    with pytest.raises(SympifyError):
+        phi2_by_owens_t(1, "1", 0)

@@ -108,3 +108,13 @@ def test_activation_offers_its_dual():
     assert isinstance(Activation("tanh").dual(), KernelSeries)
     with pytest.raises(RangeError, match="kernel"):
         Activation("tanh").dual(Rational(1, 2))
+
+
+def test_correlations_of_the_dual_are_read_exactly_and_never_evaluated():
+    relu = Activation("relu")
+    assert relu.dual(0.5).expr == relu.dual("1/2").expr == relu.dual(Rational(1, 2)).expr
+    with pytest.raises(RangeError, match="outside"):
+        relu.dual(2)
+    for text in ("rho", "__import__('os').getcwd()"):
+        with pytest.raises(RangeError, match="not a decimal"):
+            relu.dual(text)
