@@ -50,7 +50,7 @@ def function_ir(name: str, width: int) -> str:
 
     Example:
         >>> function_ir("vexp", 8).splitlines()[0]
-        'define internal <8 x double> @vexp.8(<8 x double> %a0) {'
+        'define internal <8 x double> @vexp.8(<8 x double> %a0) noinline {'
     """
     return _Function(name, width).text()
 
@@ -138,7 +138,7 @@ class _Function:
         assert isinstance(result, _Value), self.name
         kind = _typed(_DOUBLE, self.width)
         heads = ", ".join(f"{kind} {g.name}" for g in given)
-        end = f"@{self.name}.{self.width}({heads}) {{"
+        end = f"@{self.name}.{self.width}({heads}) noinline {{"
         body = "\n".join(f"  {line}" for line in self.lines)
         return f"define internal {kind} {end}\n{body}\n  ret {kind} {result.name}\n}}\n"
 

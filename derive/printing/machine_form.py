@@ -9,7 +9,8 @@ about elementary functions is written in the form that keeps digits, and so that
 * each function gets a line of its own, and so does an argument that is an expression. First-order
   bounds go line by line (``derive.printing.partials``): the rounding of ``-1/x`` in ``exp(-1/x)``
   is multiplied by 1/x, and the rounding of ``erf(x)`` in ``1/(1 - erf(x))`` by the quotient, both
-  of which a bound of the whole expression would miss.
+  of which a bound of the whole expression would miss;
+* so does a difference inside a product or a power, whose terms may be larger than the product.
 
 Functions inside Piecewise stay there: a branch that is not taken may lie outside their domain.
 """
@@ -22,6 +23,7 @@ from sympy import (
     Expr,
     Function,
     Integer,
+    Mul,
     Piecewise,
     Pow,
     Symbol,
@@ -107,16 +109,23 @@ class _Separated:
         return self._new, found
 
     def _written(self, expr: Any) -> Expr:
-        if not expr.args or isinstance(expr, Piecewise) or not _has_functions(expr):
+        if not expr.args or isinstance(expr, Piecewise):
             return expr
         if type(expr) in _QUOTIENTS:
             return self._written(_QUOTIENTS[type(expr)](expr.args[0]))
         ready = _kept_digits(expr)
         rebuilt = ready.func(*(self._written(a) for a in ready.args))
         if not function_name(rebuilt):
-            return rebuilt
+            return self._factored(rebuilt)
         args = (self._named(a, "argument") for a in rebuilt.args)
         return self._named(rebuilt.func(*args), "function")
+
+    def _factored(self, expr: Any) -> Expr:
+        """Return a product or power with a line for each difference in it."""
+        if not isinstance(expr, Mul | Pow):
+            return expr
+        args = (self._named(a, "difference") if _may_cancel(a) else a for a in expr.args)
+        return expr.func(*args)
 
     def _named(self, expr: Any, name: str) -> Expr:
         plain = -expr if expr.could_extract_minus_sign() and name == "argument" else expr
@@ -129,6 +138,10 @@ class _Separated:
             self._count += 1
             self._new.append((self._known[expr], expr))
         return self._known[expr]
+
+
+def _may_cancel(expr: Any) -> bool:
+    return isinstance(expr, Add) and any(t.could_extract_minus_sign() for t in expr.args)
 
 
 def _kept_digits(expr: Any) -> Any:
