@@ -28,6 +28,8 @@ from numeric.vector_writer import Writer, double
 
 _DIGITS = 3
 """Binary digits of the steps of a lane, each kept as one bit per lane; see ``QUICK_STEPS``."""
+_CAREFUL_WIDTH, _REPORT_WIDTH = 16, 8
+"""Points side by side in the longer phases: wider vectors leave no registers there."""
 
 _TEMPLATE = """; Generated from the program {name}; do not edit.
 define void @run(ptr noalias %inputs, ptr noalias %constants, ptr noalias %out,
@@ -83,7 +85,7 @@ collected:
   br i1 %full, label %flush, label %next
 
 flush:
-  call void @careful(ptr %inputs, ptr %fixed, ptr %out, i64 %size, ptr %pending)
+  call void @careful(ptr %inputs, ptr %fixed, ptr %out, i64 %size, ptr %pending, i64 {width})
   %upper = getelementptr inbounds i64, ptr %pending, i64 {width}
   %rest = load <{width} x i64>, ptr %upper, align 64
   store <{width} x i64> %rest, ptr %pending, align 64
@@ -110,7 +112,7 @@ fill:
   br i1 %k.more, label %fill, label %last.call
 
 last.call:
-  call void @careful(ptr %inputs, ptr %fixed, ptr %out, i64 %size, ptr %pending)
+  call void @careful(ptr %inputs, ptr %fixed, ptr %out, i64 %size, ptr %pending, i64 %held.next)
   br label %after
 
 after:
@@ -126,15 +128,17 @@ define internal void @report(ptr noalias %inputs, ptr noalias %fixed, ptr noalia
                              i64 %size, i64 %first, i64 %last) noinline {{
 entry:
   %lanes = alloca [{scratch} x double], align 64
+  %begin = mul nsw i64 %first, {parts}
+  %end = mul nsw i64 %last, {parts}
   br label %block
 
 block:
-  %b = phi i64 [ %first, %entry ], [ %b.next, %block ]
+  %b = phi i64 [ %begin, %entry ], [ %b.next, %block ]
   %base = mul nsw i64 %b, {width}
 {load}
 {report}
   %b.next = add nsw i64 %b, 1
-  %b.more = icmp slt i64 %b.next, %last
+  %b.more = icmp slt i64 %b.next, %end
   br i1 %b.more, label %block, label %done
 
 done:
@@ -144,13 +148,17 @@ done:
 
 _CAREFUL = """
 define internal void @careful(ptr noalias %inputs, ptr noalias %fixed, ptr noalias %out,
-                              i64 %size, ptr noalias %pending) noinline {{
+                              i64 %size, ptr noalias %pending, i64 %count) noinline {{
 entry:
   %lanes = alloca [{scratch} x double], align 64
+  br label %part
+
+part:
+  %q = phi i64 [ 0, %entry ], [ %q.next, %scattered ]
   br label %gather
 
 gather:
-  %g = phi i64 [ 0, %entry ], [ %g.next, %gather ]
+  %g = phi i64 [ 0, %part ], [ %g.next, %gather ]
 {gather}
   %g.next = add nuw nsw i64 %g, 1
   %g.more = icmp ult i64 %g.next, {width}
@@ -202,7 +210,12 @@ scatter:
 {scatter}
   %s.next = add nuw nsw i64 %s, 1
   %s.more = icmp ult i64 %s.next, {width}
-  br i1 %s.more, label %scatter, label %done
+  br i1 %s.more, label %scatter, label %scattered
+
+scattered:
+  %q.next = add nuw nsw i64 %q, {width}
+  %q.more = icmp ult i64 %q.next, %count
+  br i1 %q.more, label %part, label %done
 
 done:
   ret void
@@ -233,7 +246,10 @@ def vector_source(lanes: LaneProgram, width: int, estimates: bool = False) -> st
     text.writer.estimates = estimates
     quick = text.quick(lanes.quick)
     text.writer.estimates = False
+    part = min(width, _CAREFUL_WIDTH)
+    text.writer.resize(part)
     careful = text.careful(lanes.careful)
+    text.writer.resize(width)
     parts = [text.report(lanes.report)] if lanes.report else []
     text.writer.estimates = estimates
     first = _TEMPLATE.format(
@@ -248,8 +264,8 @@ def vector_source(lanes: LaneProgram, width: int, estimates: bool = False) -> st
         **quick,
     )
     second = _CAREFUL.format(
-        scratch=width * len(lanes.slots(lanes.careful)),
-        width=width,
+        scratch=part * len(lanes.slots(lanes.careful)),
+        width=part,
         max_steps=MAX_STEPS,
         polish_steps=LOOSER[-1][0],
         again_steps=AGAIN[0],
@@ -373,6 +389,8 @@ class _Text:
     def report(self, phase: Phase) -> str:
         """Return the function that reports on solved points."""
         w, lanes = self.writer, self.lanes
+        whole, part = w.width, min(w.width, _REPORT_WIDTH)
+        w.resize(part)
         w.slots = lanes.report_slots()
         w.begin(w.vector)
         sources = [("%inputs", j) for j in range(len(lanes.program.inputs))]
@@ -382,7 +400,11 @@ class _Text:
         load = w.end()
         self._out(lanes.reported, w.values(phase))
         size = w.width * len(sources)
-        return _REPORT.format(scratch=size, width=w.width, load=load, report=w.end())
+        text = _REPORT.format(
+            scratch=size, width=part, parts=whole // part, load=load, report=w.end()
+        )
+        w.resize(whole)
+        return text
 
     def _gather(self) -> str:
         """Lines that copy the controls of pending point ``%g`` into its lane."""
@@ -406,7 +428,8 @@ class _Text:
         return w.end()
 
     def _point(self, lane: str) -> str:
-        pointer = self.writer.new(f"getelementptr inbounds i64, ptr %pending, i64 {lane}")
+        place = self.writer.new(f"add nuw nsw i64 %q, {lane}")
+        pointer = self.writer.new(f"getelementptr inbounds i64, ptr %pending, i64 {place}")
         return self.writer.new(f"load i64, ptr {pointer}, align 8")
 
     def _lane(self, slot: int, lane: str) -> str:

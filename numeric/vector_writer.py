@@ -56,8 +56,9 @@ class Writer:
     """
 
     def __init__(self, width: int, fixed: Mapping[Symbol, int]) -> None:
-        self.width, self.fixed = width, fixed
-        self.vector, self.scalar = f"<{width} x double>", "double"
+        self.fixed, self.scalar = fixed, "double"
+        self.widths: dict[int, None] = {}
+        self.resize(width)
         self.estimates = self.spread = False
         self.slots: Mapping[Symbol, int] = {}
         self.kept: dict[Symbol, str] = {}
@@ -68,11 +69,16 @@ class Writer:
         self.functions: dict[tuple[str, int], None] = {}
         self.count = 0
 
+    def resize(self, width: int) -> None:
+        """Go on with vectors of another width."""
+        self.width, self.vector = width, f"<{width} x double>"
+        self.widths[width] = None
+
     def declarations(self) -> str:
         """Return what the module must declare, and the elementary functions that were called."""
         part = f"<{_REGISTER} x double>"
         lines = [function_ir(name, width) for name, width in self.functions]
-        lines += [*declarations_ir(self.width), *declarations_ir(0)]
+        lines += [line for width in (*self.widths, 0) for line in declarations_ir(width)]
         names = _ESTIMATES.values() if self.estimates else ()
         lines += [f"declare {part} @{name}({part}, {part}, i8)" for name in names]
         return "\n".join([*lines, ""])
