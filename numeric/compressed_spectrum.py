@@ -3,26 +3,38 @@ r"""Spectral functions compressed once to a table, so that a point no longer cos
 Stage: ``SpectralFunctions`` and a range of effective ridges in, ``SpectralFunctions`` of the same
 population out. Sums over eigenvalues are analytic in log x in the strip |Im log x| < pi, so on
 panels of log x of width 1.4 Chebyshev series of degree 20 reach rounding, for any spectrum: the
-nearest singularities lie pi away, and the coefficients fall like 9^-k. All sums are positive and
-change by a bounded factor within a panel, so the error is relative. Outside the range the original
-functions are asked.
+nearest singularities lie pi away, and the coefficients fall like 9^-k. That is faster than the
+coefficients of the polynomials T_k grow, 2.5^k, so the series are stored as powers. All sums are
+positive and change by a bounded factor within a panel, so the error is relative. Outside the range
+the original functions are asked.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.polynomial.chebyshev import cheb2poly
 from numpy.typing import ArrayLike, NDArray
 
 from derive.errors import NotConvergedError, RangeError
 from numeric.spectral_functions import SpectralFunctions, Sums
+from numeric.spectral_loops import LANES, spectral_loops
 
 Array = NDArray[np.float64]
 _WIDTH = 1.4
 _DEGREE = 20
 _WORST = 1e-10
 _NODES = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
-_BLOCK = 2**12
+
+
+def _powers() -> Array:
+    """Return the matrix from Chebyshev coefficients to those of powers, the highest first."""
+    columns = [cheb2poly(np.eye(_DEGREE + 1)[k, : k + 1]) for k in range(_DEGREE + 1)]
+    padded = [np.pad(c, (0, _DEGREE + 1 - c.size)) for c in columns]
+    return np.array(padded, dtype=np.float64).T[::-1]
+
+
+_POWERS = _powers()
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +44,8 @@ class CompressedSpectrum:
     Attributes:
         original: whose functions they are.
         low: first log x of the table.
-        table: Chebyshev coefficients, shape (degree + 1, panels, sums).
+        table: coefficients of powers of a panel's coordinate in [-1, 1], the highest first; shape
+            (panels, degree + 1, LANES), unused columns zero.
         names: which sums, in the order of the table.
         error: largest relative difference to the original at points between the nodes.
         rho, rank, least, mean: as of the original.
@@ -50,29 +63,24 @@ class CompressedSpectrum:
 
     def __call__(self, x: ArrayLike) -> Sums:
         """Return the sums at x > 0, of any shape."""
-        ridge = np.asarray(x, dtype=float)
+        ridge = np.asarray(x, dtype=np.float64)
         flat = ridge.reshape(-1)
         with np.errstate(divide="ignore"):
             place = (np.log(flat) - self.low) / _WIDTH
-        inside = (place >= 0) & (place <= self.table.shape[1])
+        inside = (place >= 0) & (place <= len(self.table))
         out = np.empty((len(self.names), flat.size))
-        out[:, inside] = self._interpolated(place[inside])
-        if not inside.all():
+        if inside.all():
+            self._interpolate(place, out)
+        else:
+            part = np.empty((len(self.names), int(inside.sum())))
+            self._interpolate(place[inside], part)
+            out[:, inside] = part
             exact = self.original(flat[~inside])
             out[:, ~inside] = [getattr(exact, name) for name in self.names]
         return Sums(**{n: r.reshape(ridge.shape) for n, r in zip(self.names, out, strict=True)})
 
-    def _interpolated(self, place: Array) -> Array:
-        out = np.empty((len(self.names), place.size))
-        for start in range(0, place.size, _BLOCK):
-            here = place[start : start + _BLOCK]
-            panel = np.minimum(here.astype(np.int64), self.table.shape[1] - 1)
-            two = (4 * (here - panel) - 2)[:, None]
-            one, before = np.zeros((here.size, len(self.names))), np.zeros(())
-            for row in self.table[:0:-1]:
-                one, before = row[panel] + two * one - before, one
-            out[:, start : start + _BLOCK] = (self.table[0][panel] + two / 2 * one - before).T
-        return out
+    def _interpolate(self, place: Array, out: Array) -> None:
+        spectral_loops().table_sums(place, self.table.reshape(-1), _DEGREE, out)
 
 
 def compress(functions: SpectralFunctions, low: float, high: float) -> CompressedSpectrum:
@@ -106,8 +114,10 @@ def compress(functions: SpectralFunctions, low: float, high: float) -> Compresse
     names = tuple(f.name for f in fields(Sums) if getattr(sums, f.name) is not None)
     values = np.stack([getattr(sums, name) for name in names], axis=-1)
     angles = np.outer(np.arange(_DEGREE + 1), np.arange(_DEGREE + 1) + 0.5) * np.pi / (_DEGREE + 1)
-    table = np.tensordot(2 / (_DEGREE + 1) * np.cos(angles), values, axes=1)
-    table[0] /= 2
+    series = np.tensordot(2 / (_DEGREE + 1) * np.cos(angles), values, axes=1)
+    series[0] /= 2
+    table = np.zeros((panels, _DEGREE + 1, LANES))
+    table[:, :, : len(names)] = np.tensordot(_POWERS, series, axes=1).transpose(1, 0, 2)
     found = CompressedSpectrum(
         functions, start, table, names, 0.0, *_attributes(functions, float(functions.rho))
     )

@@ -34,10 +34,13 @@ from numpy.typing import ArrayLike, NDArray
 from derive.errors import RangeError, ShapeError
 from numeric.solution import Solution, Status
 from numeric.spectral_functions import SpectralFunctions, Sums
+from numeric.spectral_loops import CHANCES, spectral_loops
 
 Array = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 MOST_STEPS = 8
 _EPS = 2.0**-53
+_NONE = np.empty(0)
 _CELL = 1 / 32  # width of a cell of the table in log x
 _LEAST = 1e-290
 _SETTLED = 1e-8  # x f''/f' <= 2 at the root, so a relative step e leaves at most about e^2
@@ -162,26 +165,14 @@ def effective_ridge(functions: SpectralFunctions, ratio: Array, lam: Array) -> E
     open_ = (lam > 0) | (ratio < rank)
     if open_.any():
         x[open_] = _starts(functions, ratio[open_], lam[open_])
-    state = _State(functions, ratio, lam, rank, x)
-    steps = np.zeros(lam.shape, dtype=np.int32)
-    todo = np.flatnonzero(open_ & state.off(1))
-    for _ in range(MOST_STEPS):
-        if not todo.size:
-            break
-        here = state.x[todo]
-        gap = state.gap[todo]
-        newton = here - state.f[todo] / np.where(gap > 0, gap, 1.0)
-        moved = np.where(gap > 0, np.maximum(newton, here / 4), 2 * here)  # gap < 0: far below
-        moved = np.maximum(moved, least)
-        steps[todo] += 1
-        state.move(todo, moved)
-        far = np.abs(moved - here) > _SETTLED * here
-        todo = todo[far & state.off(1)[todo]]
-    off = open_ & state.off(4)
+    state = _State(functions, np.ascontiguousarray(ratio), np.ascontiguousarray(lam), x, open_)
+    steps = state.solve()
+    off = open_ & (np.abs(state.f) > 4 * state.bound)
     status = np.where(off, Status.STALLED, Status.CONVERGED)
     status = np.where(off & (steps == MOST_STEPS), Status.MAX_STEPS, status)
-    unknown = (least > 0) & (state.x <= least) & (off | ~open_)
-    status = np.where(unknown, Status.LEFT_RANGE, status)
+    if least > 0:
+        unknown = (state.x <= least) & (off | ~open_)
+        status = np.where(unknown, Status.LEFT_RANGE, status)
     error = np.where(open_, state.bound / np.maximum(state.x * state.gap, _LEAST), 0.0) + 2 * _EPS
     spare = np.where(open_, lam / np.where(open_, state.x, 1.0), state.spare)
     size = np.maximum(state.bound / state.unit, _LEAST)
@@ -200,47 +191,45 @@ def effective_ridge(functions: SpectralFunctions, ratio: Array, lam: Array) -> E
 
 
 class _State:
-    """Points on their way to the root: x, the sums there, f and a bound of its rounding."""
+    """Points on their way to the root: x, the sums there, f and a bound of its rounding.
+
+    r - df1 and r - df2 are taken in the form with the smaller terms.
+    """
 
     def __init__(
-        self, functions: SpectralFunctions, ratio: Array, lam: Array, rank: float, x: Array
+        self, functions: SpectralFunctions, ratio: Array, lam: Array, x: Array, open_: Bools
     ) -> None:
-        self.functions, self.ratio, self.lam, self.rank = functions, ratio, lam, rank
+        self.functions, self.ratio, self.lam = functions, ratio, lam
+        self.rank, self.least = _limits(functions)
         self.unit = 8 * _EPS + _inexact(functions)
-        self.x = x.copy()
+        self.table = np.empty((7, x.size))
+        self.x, self.spare, self.gap, self.lost, self.f, self.bound, chances = self.table
+        self.x[:], chances[:] = x, CHANCES * open_
         self.sums = functions(x)
-        self._judge()
+        self._judge(np.arange(x.size), self.sums)
 
-    def move(self, index: NDArray[np.int64], x: Array) -> None:
-        """Set x at some points and look at the sums there."""
-        self.x[index] = x
-        fresh = self.functions(x)
-        for field in fields(Sums):
-            old, new = getattr(self.sums, field.name), getattr(fresh, field.name)
-            if new is not None:
-                old[index] = new
-        self._judge()
+    def solve(self) -> NDArray[np.int32]:
+        """Take Newton steps until f is within its rounding, or x settled; return how many."""
+        advance = spectral_loops().advance
+        steps = np.zeros(self.x.size, dtype=np.int32)
+        index, moved = np.arange(self.x.size), np.empty(self.x.size)
+        for _ in range(MOST_STEPS):
+            count = advance(index, self.least, _SETTLED, self.table, moved, steps)
+            if not count:
+                break
+            index = index[:count]
+            fresh = self.functions(moved[:count])
+            for field in fields(Sums):
+                old, new = getattr(self.sums, field.name), getattr(fresh, field.name)
+                if new is not None:
+                    old[index] = new
+            self._judge(index, fresh)
+        return steps
 
-    def off(self, factor: float) -> NDArray[np.bool_]:
-        """Return where the residual exceeds the bound of its rounding."""
-        return np.asarray(np.abs(self.f) > factor * self.bound)
-
-    def _judge(self) -> None:
-        """Take r - df1 and r - df2 in the form with the smaller terms; f, and its rounding."""
-        sums, past = self.sums, self.ratio - self.rank
-        self.spare, self.gap = self.ratio - sums.df1, self.ratio - sums.df2
-        terms = self.ratio + sums.df1
-        if sums.rest1 is not None:
-            plain = sums.df1 < sums.rest1
-            self.spare = np.where(plain, self.spare, past + sums.rest1)
-            terms = np.where(plain, terms, np.abs(past) + sums.rest1)
-        self.lost = self.ratio + sums.df2
-        if sums.rest2 is not None:
-            plain = sums.df2 < sums.rest2
-            self.gap = np.where(plain, self.gap, past + sums.rest2)
-            self.lost = np.where(plain, self.lost, np.abs(past) + sums.rest2)
-        self.f = self.x * self.spare - self.lam
-        self.bound = self.unit * (self.x * terms + self.lam)
+    def _judge(self, index: NDArray[np.int64], sums: Sums) -> None:
+        rests = (_NONE if r is None else r for r in (sums.rest1, sums.rest2))
+        points = (self.ratio, self.lam, self.rank, self.unit, self.table)
+        spectral_loops().judge(index, sums.df1, sums.df2, *rests, *points)
 
 
 def _inexact(functions: SpectralFunctions) -> float:
@@ -293,71 +282,22 @@ def _outputs(
 # --- starts ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Table:
-    """Degrees of freedom on a uniform grid in log x, for starts only.
-
-    Attributes:
-        low: first log x. df, rest: df1 and rank - df1, shape (cells + 1,).
-        slope: df1 - df2 = -d df1/d log x.
-    """
-
-    low: float
-    df: Array
-    rest: Array
-    slope: Array
-
-    def spare(self, place: Array, ratio: Array, rank: float) -> Array:
-        """Return r - df1 at grid coordinates, by cubic Hermite interpolation.
-
-        Accuracy: relative 1e-7 for spectra that are smooth on the scale of a cell.
-        """
-        cell = np.clip(place.astype(np.int64), 0, self.df.size - 2)
-        t = place - cell
-        by_rest = self.rest[cell] < self.df[cell]
-        left = np.where(by_rest, self.rest[cell], -self.df[cell])
-        right = np.where(by_rest, self.rest[cell + 1], -self.df[cell + 1])
-        a, b = _CELL * self.slope[cell], _CELL * self.slope[cell + 1]
-        u = 1 - t
-        value = u * u * ((1 + 2 * t) * left + t * a) + t * t * ((1 + 2 * u) * right - u * b)
-        return np.asarray(value + np.where(by_rest, ratio - rank, ratio))
-
-
 def _starts(functions: SpectralFunctions, ratio: Array, lam: Array) -> Array:
-    """Return starts at points that have a positive root."""
+    """Return starts at points that have a positive root, relative accuracy about 1e-7.
+
+    The table holds df1 and rank - df1 on a uniform grid in log x.
+    """
     rank, least = _limits(functions)
     low, high = _range(functions, ratio, lam)
     count = int(np.ceil((np.log(high) - np.log(low)) / _CELL)) + 1
-    log_low = float(np.log(low))
-    sums = functions(np.exp(log_low + _CELL * np.arange(count + 1)))
+    x_at = np.exp(float(np.log(low)) + _CELL * np.arange(count + 1))
+    sums = functions(x_at)
     rest = rank - sums.df1 if sums.rest1 is None else sums.rest1
-    table = Table(log_low, sums.df1, rest, np.maximum(sums.df1 - sums.df2, 0.0))
-    past = ratio - rank
-    first, last = np.zeros(lam.shape, dtype=np.int64), np.full(lam.shape, count)
-    x_at = np.exp(log_low + _CELL * np.arange(count + 1))
-    while np.any(last - first > 1):
-        mid = (first + last) // 2
-        plain = np.where(rest[mid] < sums.df1[mid], past + rest[mid], ratio - sums.df1[mid])
-        below = x_at[mid] * plain < lam
-        first, last = np.where(below, mid, first), np.where(below, last, mid)
-    return np.maximum(_refine(table, first.astype(float), (ratio, lam), rank), least)
-
-
-def _refine(table: Table, first: Array, point: tuple[Array, Array], rank: float) -> Array:
-    """Solve spare(u) = lam exp(-u) inside the cell that starts at ``first``, on the interpolant."""
-    ratio, lam = point
-    low, high = first, first + 1
-    place = first + 0.5
-    for _ in range(6):
-        ridge = lam * np.exp(-(table.low + _CELL * place))
-        value = table.spare(place, ratio, rank) - ridge
-        low, high = np.where(value < 0, place, low), np.where(value < 0, high, place)
-        step = 1e-4
-        rise = table.spare(place + step, ratio, rank) - table.spare(place - step, ratio, rank)
-        slope = rise / (2 * step)
-        newton = place - value / np.maximum(slope + _CELL * ridge, _LEAST)
-        place = np.where((newton > low) & (newton < high), newton, (low + high) / 2)
-    return np.asarray(np.exp(table.low + _CELL * place))
+    slope = np.maximum(sums.df1 - sums.df2, 0.0)  # -d df1/d log x
+    out = np.empty_like(lam)
+    grid = (x_at, sums.df1, rest, slope, _CELL)
+    spectral_loops().starts(ratio, lam, rank, *grid, out)
+    return np.maximum(out, least)
 
 
 def _range(functions: SpectralFunctions, ratio: Array, lam: Array) -> tuple[float, float]:

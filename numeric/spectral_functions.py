@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from derive.errors import RangeError, ShapeError
+from numeric.spectral_loops import spectral_loops
 
 Array = NDArray[np.float64]
 _BLOCK = 2**17  # entries of one temporary: it stays in the cache of a core
@@ -156,32 +157,19 @@ class Modes:
 
     def __call__(self, x: ArrayLike) -> Sums:
         """Return the sums at x >= 0, of any shape; at x = 0 with Omega^-1 as pseudo-inverse."""
-        ridge = np.asarray(x, dtype=float)
-        rows = by_blocks(self._block, ridge.reshape(-1), 7, self._seen[0].size)
+        ridge = np.asarray(x, dtype=np.float64)
+        rows = np.empty((7, ridge.size))
+        points = np.ascontiguousarray(ridge).reshape(-1)
+        spectral_loops().mode_sums(points, *self._seen, float(self.misfit), rows)
         return Sums(*(row.reshape(ridge.shape) for row in rows))
 
     @cached_property
     def _seen(self) -> tuple[Array, Array, Array, Array]:
         """Values, weights, overlaps and explained parts of the modes that vary."""
-        kept = self.values > 0
-        values, weights, overlaps = self.values[kept], self.weights[kept], self.overlaps[kept]
+        kept = np.flatnonzero(self.values > 0)
+        columns = (self.values, self.weights, self.overlaps)
+        values, weights, overlaps = (np.asarray(c, dtype=np.float64)[kept] for c in columns)
         return values, weights, overlaps, overlaps / values
-
-    def _block(self, x: Array, out: Array) -> None:
-        values, weights, overlaps, explained = self._seen
-        resolvent = 1 / (values + x[:, None])
-        share = values * resolvent
-        left = x[:, None] * resolvent
-        out[0] = share @ weights
-        out[2] = resolvent @ overlaps
-        out[5] = left @ weights
-        resolvent *= share
-        out[3] = resolvent @ overlaps
-        out[6] = out[5] + (left * share) @ weights
-        share *= share
-        out[1] = share @ weights
-        left *= left
-        out[4] = self.misfit + left @ explained
 
 
 def by_blocks(function: Callable[[Array, Array], None], x: Array, rows: int, terms: int) -> Array:

@@ -100,7 +100,7 @@ class Spectrum:
         out[:, ~real] = self._sweep(points[~real].real, np.abs(points[~real].imag))
         out[:, real] = self._sweep(points[real].real, np.zeros(int(real.sum())), real=True)
         G = out[0] + 1j * np.where(real, 0.0, out[1] * np.sign(points.imag))
-        paths = tuple(_PATHS[int(i)] for i in out[5])
+        paths = _paths(out[5])
         steps = out[4].astype(np.int64)
         return Points(points, G, out[3], out[2], steps, paths, self.curve.unique)
 
@@ -136,7 +136,7 @@ class Spectrum:
                 "use density(x) or cauchy(z)",
             )
         out = self._sweep(points, np.zeros(points.size))
-        paths = tuple(_PATHS[int(i)] for i in out[5])
+        paths = _paths(out[5])
         G = out[0] + 1j * out[1]
         steps, z = out[4].astype(np.int64), points.astype(np.complex128)
         return Points(z, G, out[3], out[2], steps, paths, self.curve.unique)
@@ -389,6 +389,10 @@ def _bands(found: Spectrum) -> list[Band]:
         return found._sweep(x, np.zeros(x.size))[5] != LOST
 
     return scanned_bands(inside, found.bound)
+
+
+def _paths(codes: Array) -> tuple[str, ...]:
+    return tuple(map(_PATHS.__getitem__, codes.astype(np.int64).tolist()))
 
 
 def _double(expr: Any) -> float:

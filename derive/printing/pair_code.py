@@ -17,6 +17,8 @@ from derive.spectra.curve import PointSum
 
 Pair = tuple[str, str]
 """Names of real and imaginary part; an empty second name says that the value is real."""
+POINT_POWERS = (0, 1)
+"""Powers of the points in the numerators of ``PointSum``."""
 
 
 @dataclass
@@ -25,11 +27,14 @@ class PairPrinter:
 
     Attributes:
         known: pairs by symbol.
+        most: the highest power of a point sum; all powers are summed together.
         lines: the code so far.
     """
 
     known: dict[Symbol, Pair]
+    most: int = 0
     lines: list[str] = field(default_factory=list)
+    sums: dict[tuple[Expr, ...], str] = field(default_factory=dict)
     cache: dict[Expr, Pair] = field(default_factory=dict)
 
     def run(self, code: Iterable[Line]) -> None:
@@ -100,10 +105,14 @@ class PairPrinter:
     def _point_sum(self, expr: Any) -> Pair:
         table, p, k, u = expr.args
         x = self.pair(u)
-        real, imaginary = f"v{len(self.lines)}r", f"v{len(self.lines)}i"
-        inner = f"{x[0]}, {x[1] or 0.0}, t{int(table)}, {int(p)}, {int(k)}"
-        self.lines.append(f"{real}, {imaginary} = point_sum({inner})")
-        return (real, imaginary)
+        if (table, u) not in self.sums:
+            self.sums[table, u] = name = f"s{len(self.sums)}"
+            parts = [f"{name}_{i}{j}" for j in range(1, self.most + 1) for i in POINT_POWERS]
+            names = ", ".join(part + end for part in parts for end in "ri")
+            call = f"point_sums_{self.most}({x[0]}, {x[1] or 0.0}, t{int(table)})"
+            self.lines.append(f"{names} = {call}")
+        name = f"{self.sums[table, u]}_{int(p)}{int(k)}"
+        return (f"{name}r", f"{name}i")
 
 
 def pair_function(
@@ -125,11 +134,43 @@ def pair_function(
             v2 = 1.0 + v0
             return v2, v1,
     """
-    printer = PairPrinter(dict(known))
+    code, results = list(code), list(results)
+    powers = [int(e.args[2]) for e in _point_sums([*(e for _, e in code), *results])]
+    printer = PairPrinter(dict(known), max(powers, default=0))
     printer.run(code)
     out = [part or "0.0" for pair in map(printer.pair, results) for part in pair]
     body = "\n".join(f"    {line}" for line in printer.lines)
     return f"def {name}({', '.join(arguments)}):\n{body}\n    return {', '.join(out)},"
+
+
+def point_sums(most: int) -> str:
+    """Return the text of a function that sums a**p/(u - a)**k over points a, k = 1, ..., most.
+
+    It returns the means, real and imaginary parts, for every k and every p of ``POINT_POWERS``.
+    One division serves all of them; the loop has no branches, so that it fills vector units.
+    """
+    kinds = [(p, k) for k in range(1, most + 1) for p in POINT_POWERS]
+    lines = [f"def point_sums_{most}(re, im, points):"]
+    lines += [f"    s{p}{k}{part} = 0.0" for p, k in kinds for part in "ri"]
+    lines += ["    for i in range(points.size):", "        a = points[i]", "        d = re - a"]
+    lines += ["        scale = 1.0 / (d * d + im * im)"]
+    lines += ["        q1r = d * scale", "        q1i = -im * scale"]
+    for k in range(2, most + 1):
+        lines.append(f"        q{k}r = q{k - 1}r * q1r - q{k - 1}i * q1i")
+        lines.append(f"        q{k}i = q{k - 1}r * q1i + q{k - 1}i * q1r")
+    for p, k in kinds:
+        factor = "a * " * p
+        lines += [f"        s{p}{k}{part} += {factor}q{k}{part}" for part in "ri"]
+    lines.append("    share = 1.0 / points.size")
+    parts = [f"s{p}{k}{part} * share" for p, k in kinds for part in "ri"]
+    return "\n".join([*lines, f"    return ({', '.join(parts)})"])
+
+
+def _point_sums(exprs: Iterable[Expr]) -> set[Any]:
+    found: set[Any] = set()
+    for expr in exprs:
+        found |= expr.atoms(PointSum)
+    return found
 
 
 def _number(value: Any) -> str:

@@ -173,5 +173,10 @@ def positive(value: object, what: str) -> Expr:
 
 
 def atom_splits(sheet: Sheet, node: Node, law: Law) -> tuple[Expr, ...]:
-    """Return functions that vanish at the atoms of a law, which cut its gaps."""
+    """Return functions that vanish at the atoms of a law, which cut its gaps.
+
+    The gaps of a leaf whose parameter is z itself end at its atoms already.
+    """
+    if node.z in sheet.unknowns:
+        return ()
     return tuple(node.z - sheet.parameter(a) for a, _ in law.atoms())

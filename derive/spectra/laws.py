@@ -280,8 +280,13 @@ def _opened(sheet: Sheet, node: Node, points: Sequence[Expr]) -> Node:
 
 
 def _open(sheet: Sheet, node: Node, points: Sequence[Expr]) -> None:
-    """Record the gaps between the points of a leaf whose parameter is z."""
-    ends = [None, *(sheet.parameter(p) for p in sorted(points, key=float)), None]
+    """Record the gaps between the points of a leaf whose parameter is z.
+
+    Points of a table stay numbers: as parameters they would be written into the code.
+    """
+    listed = len(points) >= _TABLE_FROM
+    ordered = sorted(points, key=float)
+    ends = [None, *(p if listed else sheet.parameter(p) for p in ordered), None]
     sheet.gaps += list(pairwise(ends))
     sheet.rung(node)
 

@@ -101,7 +101,7 @@ class ChainSpectrum:
         df, s, q = (part[-1] for part in levels[1:4])
         top, seen = float(self.gammas[-1]), self.level
         df1, bent = df / top, q / (s * top)
-        rest1 = self._rest(levels, ridge)
+        rest1 = self._rest(levels, ridge) if self.rank == 1 or not self.a.size else None
         beyond = sum((g for g in levels[4][seen + 1 :]), np.zeros_like(ridge))
         x_t, df_t, s_t, q_t = (part[seen] for part in levels[:4])
         unit = self.signal * x_t / float(self.gammas[seen])
@@ -114,17 +114,17 @@ class ChainSpectrum:
             T2=np.maximum(fitted - unit * (df_t * s_t - q_t) / s, 0.0),
             unexplained=unexplained,
             rest1=rest1,
-            rest2=rest1 + bent,
+            rest2=None if rest1 is None else rest1 + bent,
         )
 
     def _rest(self, levels: tuple[list[Array], ...], x: Array) -> Array:
-        """Return rank - df1: x S with S = gamma_{L-1}/(gamma_L a x_{L-1}), less what rank lacks."""
+        """Return rank - df1, for full rank x S with S = gamma_{L-1}/(gamma_L a x_{L-1})."""
         if not self.a.size:
             kept = self.atoms > 0
             share = x[..., None] / (self.atoms[kept] + x[..., None])
             return np.asarray(share @ self.shares[kept])
         below = float(self.gammas[-2]) / (float(self.gammas[-1]) * float(self.a[-1]))
-        return np.maximum(x * below / levels[0][-2] - (1 - self.rank), 0.0)
+        return np.asarray(x * below / levels[0][-2])
 
     def _fitted(self, x: Array, df: Array) -> Array:
         """Return T = signal <Omega^2 (Omega + x)^-1> at the target's level."""

@@ -29,6 +29,7 @@ from derive.theory.deep_features import deep_features
 from derive.transforms import compress, free_product, free_sum, gram
 from numeric.compiled import compile as compiled
 from numeric.panels import Ends, adaptive
+from numeric.spectral_code import spectral_source
 from numeric.spectrum import spectrum as compute
 
 _SPEC = importlib.util.spec_from_file_location(
@@ -243,3 +244,35 @@ def test_panels_integrate_algebraic_ends_to_rounding():
     panels = adaptive(lambda x, low, high: np.sqrt(low / high), Ends(0.0, 2.0, 2, 2))
     assert abs(panels.total - np.pi) < 1e-13
     assert abs(panels.running(np.array([1.0]))[0] - (np.pi / 2 - 1)) < 1e-12
+
+
+def test_the_code_of_a_table_does_not_grow_with_its_points():
+    few, many = (gram(empirical([Rational(k, 7) for k in range(1, n)]), half) for n in (12, 400))
+    assert spectral_source(few.curve()) == spectral_source(many.curve())
+
+
+def test_a_power_law_of_many_eigenvalues_has_all_its_mass_and_an_isolated_top_band():
+    values = [Rational(float(k) ** -1.5) for k in range(1, 201)]
+    found = spectrum(gram(empirical(values), half))
+    assert abs(found.mass - 1) < 1e-10
+    assert abs(found.moment(1) / (float(sum(values)) / 200) - 1) < 1e-10
+    low, high = found.edges[-1]
+    points = found.cauchy(np.linspace(0.9 * low, 1.1 * high, 50) + 1e-8j)
+    assert points.certified.all()
+    assert points.residual.max() < 1e-14
+
+
+@pytest.mark.parametrize("height", [1e-2, 1e-8])
+def test_transforms_beside_an_edge_have_the_digits_of_the_closed_form(height):
+    # Newton stops early only where its next step is below rounding, also where it converges slowly
+    edge = 2.25
+    z = (
+        edge
+        + np.concatenate([-np.geomspace(1, 1e-13, 60), np.geomspace(1e-13, 1, 60)])
+        + 1j * height
+    )
+    found = spectrum(marchenko_pastur(Rational(1, 4))).cauchy(z)
+    root = np.sqrt(z - 0.25) * np.sqrt(z - edge)
+    exact = (z - 0.75 - root) / (0.5 * z)
+    assert found.certified.all()
+    assert np.abs(found.G / exact - 1).max() < 1e-13 / np.sqrt(height)
