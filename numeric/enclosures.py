@@ -17,32 +17,17 @@ fails is reported as not proved.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Symbol
 
-from derive.balls import enclose
 from derive.errors import NotConvergedError, NotSupportedError, UnknownNameError
-from derive.printing.ball_code import proof_blocks
-from derive.printing.interval_code import Node, Tape
+from derive.printing.enclosure_steps import Wanted
 from derive.program import Program
-from numeric.interval_ir import interval_ir
-from numeric.proof import PROVED, Verdict, standing
+from numeric.enclosure_kernel import EnclosureKernel, is_proved
+from numeric.proof import Verdict
 from numeric.solution import Solution, Status
-from numeric.threads import run_blocks
-from numeric.vector_code import compile_vectors
 
-WIDTH = 8
-"""Points per block; the arithmetic has enough independent operations for one register."""
-_TRIES = 4
-_WIDEN = 64.0
-"""How much wider a box is when it is tried again."""
-_LOOSE = 1e-6
-_TIMES, _RELATIVE = 32.0, 2.0**-42
-"""Boxes have this many times the claimed error as radius, and this much of the value."""
 Array = NDArray[np.float64]
 
 
@@ -101,7 +86,7 @@ class Enclosures:
     @property
     def proved(self) -> NDArray[np.bool_]:
         """Where a unique root with all conditions is enclosed, shape S."""
-        return _is_proved(self.verdict)
+        return is_proved(self.verdict)
 
     def check(self) -> "Enclosures":
         """Return the enclosures themselves, or raise if a point is not proved.
@@ -135,18 +120,24 @@ class Enclosures:
 
 
 def enclosures(
-    solution: Solution, *, slopes: bool | None = None, threads: int | None = None
+    solution: Solution,
+    *,
+    outputs: Sequence[str] | None = None,
+    slopes: bool | None = None,
+    threads: int | None = None,
 ) -> Enclosures:
     """Enclose the exact solution at every point of a grid, in float64.
 
     Args:
         solution: a Solution that carries its Program.
-        slopes: whether to enclose the slopes as well; by default if the Solution has them.
+        outputs: which outputs to enclose; by default those that the Solution has.
+        slopes: whether to enclose their slopes as well; by default if the Solution has them.
         threads: at most this many threads; the numbers do not depend on it.
 
     Raises:
         NotSupportedError: a Solution without its Program, or a Program with functions whose float64
             values have no proved error.
+        UnknownNameError: for an output that does not exist.
 
     Accuracy: proved; see ``Enclosures``. A point for which nothing could be proved says so.
 
@@ -170,24 +161,37 @@ def enclosures(
             "its equations are coupled",
             "use numeric.certify, in ball arithmetic",
         )
-    kernel = _kernel(program, bool(solution.slopes) if slopes is None else slopes)
-    rows, retried = kernel.prove(*_given(program, solution), threads)
-    verdict = _verdicts(kernel, solution, rows, retried)
-    names, values = kernel.names, rows[1:]
-    nothing = ~_is_proved(verdict)
-    if nothing.any():
-        values[:, nothing] = np.nan
-    if not np.isfinite(values.sum()):
-        _mark_unbounded(values, nothing)
-    values = values.reshape(len(names), 2, *solution.shape)
+    wanted = _wanted(program, solution, outputs, slopes)
+    kernel = _kernel(program, wanted)
+    rows = kernel.prove(*_given(program, solution), threads)
+    no_answer = np.ravel(solution.status) != Status.CONVERGED
+    if program.slope_control in solution.controls:
+        no_answer |= np.ravel(solution.controls[program.slope_control]) == 0
+    if no_answer.any():
+        rows.verdict[no_answer], rows.values[:, no_answer] = Verdict.NO_ANSWER, np.nan
+    values = rows.values.reshape(len(kernel.names), 2, *solution.shape)
     return Enclosures(
         name=program.name,
         key=solution.key,
-        verdict=verdict.reshape(solution.shape),
-        mid={n: values[k, 0] for k, n in enumerate(names)},
-        rad={n: values[k, 1] for k, n in enumerate(names)},
+        verdict=rows.verdict.reshape(solution.shape),
+        mid={n: values[k, 0] for k, n in enumerate(kernel.names)},
+        rad={n: values[k, 1] for k, n in enumerate(kernel.names)},
         reason=kernel.standing[1],
     )
+
+
+def _wanted(
+    program: Program, solution: Solution, outputs: Sequence[str] | None, slopes: bool | None
+) -> Wanted:
+    names = tuple(solution.outputs) if outputs is None else tuple(outputs)
+    for name in names:
+        if name not in program.outputs:
+            known = ", ".join(program.outputs)
+            raise UnknownNameError(
+                f"enclosure of {name!r}", f"there are {known}", "use one of them"
+            )
+    places = tuple(k for k, o in enumerate(program.outputs) if o in names)
+    return Wanted(places, bool(solution.slopes) if slopes is None else slopes)
 
 
 def _error(solution: Solution, name: str) -> Array:
@@ -197,171 +201,22 @@ def _error(solution: Solution, name: str) -> Array:
     return np.abs(np.ravel(solution.unknowns[name])) * 2.0**-44
 
 
-def _is_proved(verdict: NDArray[np.int8]) -> NDArray[np.bool_]:
-    table = np.zeros(len(Verdict), dtype=bool)
-    table[list(PROVED)] = True
-    return np.asarray(table[verdict])
-
-
 def _given(program: Program, solution: Solution) -> tuple[list[Array], list[Array], list[Array]]:
     """Return controls, centres and claimed errors, flat."""
-    inputs = [np.ravel(solution.controls[q.name]) for q in program.inputs]
-    centres = [np.ravel(solution.unknowns[u]) for u in program.unknowns]
+    inputs = [np.ascontiguousarray(np.ravel(solution.controls[q.name])) for q in program.inputs]
+    centres = [np.ascontiguousarray(np.ravel(solution.unknowns[u])) for u in program.unknowns]
     return inputs, centres, [_error(solution, u) for u in program.unknowns]
 
 
-def _mark_unbounded(values: Array, nothing: NDArray[np.bool_]) -> None:
-    """Set intervals that are not finite to all numbers, unless nothing is proved there."""
-    for mid, rad in zip(values[::2], values[1::2], strict=True):
-        unbounded = ~(np.isfinite(mid) & np.isfinite(rad)) & ~nothing
-        mid[unbounded], rad[unbounded] = 0.0, np.inf
-
-
-def _verdicts(
-    kernel: "_Kernel", solution: Solution, rows: Array, retried: NDArray[np.int64]
-) -> NDArray[np.int8]:
-    """Turn the states of the kernel into verdicts.
-
-    A root that was proved at once lies within the box about the answer; one that took several tries
-    may be far from it.
-    """
-    program = kernel.program
-    codes = (kernel.standing[0], Verdict.NOT_PHYSICAL, Verdict.UNDECIDED, Verdict.NOT_PROVED)
-    verdict = np.array(codes, dtype=np.int8)[rows[0].astype(np.int8)]
-    for k, name in enumerate(program.unknowns):
-        answer = np.ravel(solution.unknowns[name])[retried]
-        allowed = 8 * _error(solution, name)[retried] + _LOOSE * np.abs(answer)
-        near = np.abs(rows[1 + 2 * k, retried] - answer) <= allowed
-        verdict[retried[~near & (verdict[retried] != Verdict.NOT_PROVED)]] = Verdict.DISAGREES
-    no_answer = np.ravel(solution.status) != Status.CONVERGED
-    if program.slope_control in solution.controls:
-        no_answer |= np.ravel(solution.controls[program.slope_control]) == 0
-    verdict[no_answer] = Verdict.NO_ANSWER
-    return verdict
-
-
-class _Kernel:
-    """The compiled interval step of one program, with its constants as intervals."""
-
-    def __init__(self, program: Program, slopes: bool) -> None:
-        self.program = program
-        derivatives = [f"d{o}_d{program.slope_control}" for o in program.outputs]
-        self.names = (*program.unknowns, *program.outputs, *(derivatives if slopes else ()))
-        self.run = compile_vectors(interval_source(program, slopes))
-        self.standing = standing(program)
-        pairs = [_interval(expr) for _, expr in program.constants]
-        self.constants = np.array(pairs, dtype=np.float64).reshape(-1)
-
-    def prove(
-        self,
-        inputs: Sequence[Array],
-        centres: Sequence[Array],
-        errors: Sequence[Array],
-        threads: int | None,
-    ) -> tuple[Array, NDArray[np.int64]]:
-        """Return states and intervals, rows (1 + 2 names, points), and points tried again."""
-        rows = self._run((*inputs, *centres, *errors), threads)
-        retried = left = np.flatnonzero(rows[0] == _NOT_PROVED)
-        for attempt in range(1, _TRIES):
-            if not left.size:
-                break
-            moved = rows[1 : 1 + 2 * len(centres), left]
-            usable = np.isfinite(moved).all(axis=0)
-            centre = np.where(usable, moved[::2], [v[left] for v in centres])
-            wider = np.array([v[left] * _WIDEN**attempt for v in errors])
-            wider = np.where(usable, np.maximum(wider, moved[1::2]), wider)
-            rows[:, left] = self._run((*(v[left] for v in inputs), *centre, *wider), threads)
-            left = left[rows[0, left] == _NOT_PROVED]
-        return rows, retried
-
-    def _run(self, given: Sequence[Array], threads: int | None) -> Array:
-        count = given[0].size
-        size = -(-count // WIDTH) * WIDTH
-        loaded = np.empty((len(given), size))
-        for row, values in zip(loaded, given, strict=True):
-            row[:count] = values
-        loaded[:, count:] = loaded[:, count - 1 : count]
-        out = np.empty((1 + 2 * len(self.names), size))
-        flat, result = loaded.reshape(-1), out.reshape(-1)
-
-        def solve(first: int, last: int) -> None:
-            self.run(flat, self.constants, result, size, first, last)
-
-        run_blocks(solve, size // WIDTH, WIDTH, threads)
-        return out[:, :count]
-
-
-_NOT_PROVED = 3.0
-_KERNELS: dict[tuple[int, bool], _Kernel] = {}
+_KERNELS: dict[tuple[int, Wanted], EnclosureKernel] = {}
 _MOST_KERNELS = 64
 
 
-def _kernel(program: Program, slopes: bool) -> _Kernel:
+def _kernel(program: Program, wanted: Wanted) -> EnclosureKernel:
     """Return the kernel of a program, kept by identity (a kernel keeps its program alive)."""
-    key = (id(program), slopes)
+    key = (id(program), wanted)
     if key not in _KERNELS:
         if len(_KERNELS) >= _MOST_KERNELS:
             _KERNELS.pop(next(iter(_KERNELS)))
-        _KERNELS[key] = _Kernel(program, slopes)
+        _KERNELS[key] = EnclosureKernel(program, wanted)
     return _KERNELS[key]
-
-
-def interval_source(program: Program, slopes: bool = True) -> str:
-    """Return the generated module, as LLVM IR; the same for all values of the constants.
-
-    ``run(inputs, constants, out, size, first, last)``: rows of ``inputs`` are controls, centres and
-    errors, from which the boxes are made; ``constants`` holds pairs of centre and radius; rows of
-    ``out`` are the state (0 all conditions hold, 1 one fails, 2 undecided, 3 not proved) and pairs.
-    """
-    tape, known = Tape(), dict[Symbol, Node]()
-    known |= {q: Node(f"c{k}") for k, q in enumerate(program.inputs)}
-    known |= {s: Node(f"k{k}", f"kr{k}") for k, (s, _) in enumerate(program.constants)}
-    count = range(len(program.unknowns))
-    tape.lines += [f"b{j} = {_TIMES!r} * err{j} + {_RELATIVE!r} * abs(x{j})" for j in count]
-    stored, state = _write(tape, program, known, slopes)
-    given = [known[q].mid for q in program.inputs]
-    given += [f"{letter}{j}" for letter in ("x", "err") for j in count]
-    pairs = [name for s, _ in program.constants for name in (known[s].mid, known[s].rad)]
-    return interval_ir(program.name, pairs, given, tape.lines, [state, *stored], WIDTH)
-
-
-def _write(
-    tape: Tape, program: Program, known: Mapping[Symbol, Node], slopes: bool
-) -> tuple[list[str], str]:
-    """Write the whole step; return what to store, and the name of the state."""
-    blocks = proof_blocks(program)
-    n = len(program.unknowns)
-    points = [Node(f"x{j}") for j in range(n)]
-    inclusion, conditions = blocks["inclusion"], blocks["conditions"]
-    places = (*inclusion.inputs[-2 * n :],)
-    boxes = [Node(f"x{j}", f"b{j}") for j in range(n)]
-    about = {**known, **dict(zip(places, [*boxes, *points], strict=True))}
-    step = tape.run(inclusion, about)
-    for j, block in program.proof.steps:
-        moves = dict(zip(block.inputs[-n:], step, strict=True))
-        (other,) = tape.run(block, about | moves)
-        step[j] = tape.narrower(step[j], other)
-    inside = [f"((abs({d.mid}) + {d.rad}) * GROW < b{j})" for j, d in enumerate(step)]
-    roots = [tape.closed(tape.add(p, d)) for p, d in zip(points, step, strict=True)]
-    at = {**known, **dict(zip(places[:n], roots, strict=True))}
-    for j, block in program.proof.again:
-        (other,) = tape.run(block, at)
-        roots[j] = at[places[j]] = tape.narrower(roots[j], other)
-    holds = tape.run(conditions, at)
-    results = [*roots, *tape.run(blocks["outputs"], at)]
-    results += tape.run(blocks["slopes"], at) if slopes else []
-    positive = " & ".join(f"({v.mid} > {v.rad or '0.0'})" for v in holds)
-    negative = " | ".join(f"(-{v.mid} > {v.rad or '0.0'})" for v in holds)
-    tape.lines += [
-        f"decided = 0.0 if {positive} else (1.0 if {negative} else 2.0)",
-        f"state = decided if {' & '.join(inside)} else {_NOT_PROVED}",
-    ]
-    return [text for v in results for text in (v.mid, v.rad or "0.0")], "state"
-
-
-def _interval(expr: Any) -> Sequence[float]:
-    """Return centre and radius of a constant as doubles; the radius is rounded up."""
-    ball = enclose(expr, 25)
-    mid = float(ball)
-    rad = abs(ball.mid - Fraction(mid)) + ball.rad
-    return mid, float(np.nextafter(float(rad), np.inf)) if rad else 0.0

@@ -120,6 +120,8 @@ class Tape:
             return self.literal(_fraction(expr))
         if expr.is_Pow and expr.exp.is_Rational:
             return self._power(self.expression(expr.base, known), _fraction(expr.exp))
+        if expr.is_Piecewise:
+            return self._piecewise(expr, known)
         rule = _RULES.get(type(expr).__name__)
         if rule is None:
             raise NotSupportedError(
@@ -159,6 +161,9 @@ class Tape:
             return b
         if _is_one(b):
             return a
+        for doubled, other in ((a, b), (b, a)):
+            if doubled.mid in ("2.0", "4.0") and doubled.exact and other.exact:
+                return self._exactly(_key("*", a, b), f"{doubled.mid} * {other.mid}", other)
         first = f"(abs({a.mid}) + {a.rad}) * {b.rad}" if a.rad else f"abs({a.mid}) * {b.rad}"
         terms = [first if b.rad else "", f"abs({b.mid}) * {a.rad}" if a.rad else ""]
         count = a.count + b.count + 6
@@ -204,6 +209,47 @@ class Tape:
             larger = f"{a.rad} if {a.rad} > {b.rad} else {b.rad}"
             self.lines.append(f"{rad} = {larger if len(radii) == 2 else radii[0]}")
         return self._keep(key, Node(mid, rad if radii else "", max(a.count, b.count)))
+
+    def _piecewise(self, expr: Any, known: Mapping[Symbol, Node]) -> Node:
+        *pieces, (last, condition) = expr.args
+        if condition != True:  # noqa: E712  (SymPy's true is not Python's)
+            raise NotSupportedError(
+                "a float64 enclosure of Piecewise", "no default branch", "end with True"
+            )
+        value = self.expression(last, known)
+        for piece, test in reversed(pieces):
+            if type(test).__name__ not in _TESTS:
+                raise NotSupportedError(
+                    "a float64 enclosure of Piecewise", str(test), "use one comparison"
+                )
+            larger = self.expression(test.gts, known), self.expression(test.lts, known)
+            strict = type(test).__name__.startswith("Strict")
+            value = self._choice(larger, strict, self.expression(piece, known), value)
+        return value
+
+    def _choice(self, ends: tuple[Node, Node], strict: bool, a: Node, b: Node) -> Node:
+        """Return a where the first end is larger, b where it is not, and the hull where unknown."""
+        first, second = ends
+        yes, no = (">", ">=") if strict else (">=", ">")
+        ra, rb = a.rad or "0.0", b.rad or "0.0"
+        mid, rad = self._names()
+        count = max(a.count, b.count) + 4
+        if first.exact and second.exact:
+            test = f"{first.mid} {yes} {second.mid}"
+            self.lines.append(f"{mid} = {a.mid} if {test} else {b.mid}")
+            if a.exact and b.exact:
+                return Node(mid)
+            self.lines.append(f"{rad} = {ra} if {test} else {rb}")
+            return Node(mid, rad, count)
+        gap = self.closed(self.add(first, self.negative(second)))
+        sure, never = f"{gap.mid} {yes} {gap.rad}", f"-{gap.mid} {no} {gap.rad}"
+        half = f"(0.5 * {a.mid} + 0.5 * {b.mid})"
+        wide = f"(abs({a.mid}) * UNIT + abs({b.mid}) * UNIT + abs(0.5 * {a.mid} - 0.5 * {b.mid})"
+        self.lines += [
+            f"{mid} = {a.mid} if {sure} else ({b.mid} if {never} else {half})",
+            f"{rad} = {ra} if {sure} else ({rb} if {never} else {wide} + {ra} + {rb} + TINY))",
+        ]
+        return Node(mid, rad, count)
 
     def _power(self, base: Node, exponent: Fraction) -> Node:
         if exponent.denominator == 2:
@@ -258,6 +304,7 @@ def _product(tape: Tape, args: Sequence[Node]) -> Node:
     return tape.negative(value) if len(negative) % 2 else value
 
 
+_TESTS = ("StrictGreaterThan", "StrictLessThan", "GreaterThan", "LessThan")
 _RULES: dict[str, Any] = {
     "Add": _sum,
     "Mul": _product,

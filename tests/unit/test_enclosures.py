@@ -8,10 +8,13 @@ import pytest
 from sympy import Rational
 
 from derive.errors import NotConvergedError, NotSupportedError, UnknownNameError
+from derive.printing.enclosure_steps import Wanted, careful_step, quick_step
 from derive.program import program
 from derive.theory.deep_features import deep_features
+from numeric.bench import workload
 from numeric.compiled import compile
-from numeric.enclosures import enclosures, interval_source
+from numeric.enclosure_kernel import EnclosureKernel, Rows, step_source
+from numeric.enclosures import enclosures
 from numeric.proof import Verdict
 from numeric.reference import reference
 
@@ -148,10 +151,70 @@ def test_points_without_an_answer_keep_their_place(one_layer):
         enclosures(replace(solution, program=None))
 
 
-def test_the_generated_code_is_the_same_for_other_constants_and_has_no_fast_math(one_layer):
-    source = interval_source(one_layer)
-    assert "contract" in source
-    assert not {"fast", "reassoc", "arcp", "nnan", "ninf"} & set(source.split())
-    assert "select" in source
+@pytest.fixture
+def careful_only(monkeypatch):
+    """Kernels without the quick form."""
+    monkeypatch.setattr(EnclosureKernel, "_quick_form", lambda self: None)
+    monkeypatch.setitem(enclosures.__globals__, "_KERNELS", {})
+
+
+def test_both_forms_hold_the_same_numbers(grid, proved, careful_only):
+    """Both intervals hold the exact value, so they meet; the careful ones are narrower."""
+    careful = enclosures(grid)
+    assert np.mean(careful.verdict == Verdict.PHYSICAL) >= 0.999
+    for name in proved.mid:
+        both = proved.proved & careful.proved
+        assert np.all((proved.lower(name) <= careful.upper(name))[both])
+        assert np.all((careful.lower(name) <= proved.upper(name))[both])
+        assert np.median(careful.width(name)) < np.median(proved.width(name))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_the_quick_form_proves_random_deep_networks(depth):
+    """Controls of every kind are open: nothing is left to the careful form, nothing is wide."""
+    work = workload(depth, 4001)
+    names = [q.name for q in work.program.inputs]
+    solution = compile(work.program)(**dict(zip(names, work.inputs, strict=True)))
+    kernel = EnclosureKernel(work.program, Wanted((0, 1, 2), True))
+    inputs, centres = list(work.inputs), [solution[u] for u in work.program.unknowns]
+    rows = Rows(np.empty(4001, dtype=np.int8), np.empty((2 * len(kernel.names), 4001)))
+    kernel._quick(kernel.constants, (*inputs, *centres), rows, 1)
+    assert np.mean(rows.verdict == 0) >= 0.999
+    box = enclosures(solution)
+    assert np.mean(box.verdict == Verdict.PHYSICAL) >= 0.999
+    for name in (*work.program.unknowns, "E_test"):
+        assert np.median(box.width(name)) < 3e-13
+        assert np.quantile(box.width(name), 0.99) < 1e-10
+
+
+def test_points_in_a_padded_block_are_like_others(one_layer):
+    """Any number of points gives the numbers of a grid of full blocks."""
+    lam = np.geomspace(1e-3, 1, 16)
+    all_ = enclosures(compile(one_layer)(alpha=2, gamma=(1.5,), lam=lam, noise=0.1))
+    few = enclosures(compile(one_layer)(alpha=2, gamma=(1.5,), lam=lam[:11], noise=0.1))
+    for name in all_.mid:
+        assert np.array_equal(all_.mid[name][:11], few.mid[name])
+        assert np.array_equal(all_.rad[name][:11], few.rad[name])
+
+
+def test_only_what_is_asked_for_is_enclosed(one_layer):
+    lean = compile(one_layer, outputs=(), errors=False, slopes=False)
+    solution = lean(alpha=2, gamma=(1.5,), lam=[0.1, 1.0], noise=0.1)
+    assert set(enclosures(solution).mid) == {"x_0", "x_1"}
+    assert set(enclosures(solution, outputs=("E_test",)).mid) == {"x_0", "x_1", "E_test"}
+    with pytest.raises(UnknownNameError, match="there are m, E_test, E_train"):
+        enclosures(solution, outputs=("E",))
+
+
+@pytest.mark.parametrize("slopes", [False, True])
+def test_the_generated_code_is_the_same_for_other_constants_and_has_no_fast_math(one_layer, slopes):
+    wanted, signs = Wanted((0, 1, 2), slopes), (1, 1, 1)
+    source = step_source("one", careful_step(one_layer, wanted))
+    quick = step_source("one", quick_step(one_layer, wanted, signs))
+    for text in (source, quick):
+        assert "contract" in text
+        assert not {"fast", "reassoc", "arcp", "nnan", "ninf"} & set(text.split())
+        assert "select" in text
     other = program(deep_features(["tanh"]).system())
-    assert interval_source(other) == source
+    assert step_source("one", careful_step(other, wanted)) == source
+    assert step_source("one", quick_step(other, wanted, signs)) == quick
