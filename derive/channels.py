@@ -129,7 +129,8 @@ class ConvexReadout:
 
     Raises:
         RangeError: a teacher whose labels lie outside the loss's range.
-        NotSupportedError: real labels with a loss that is not a function of y - z.
+        NotSupportedError: real labels with a loss that is not a function of y - z, or something
+            that is no Loss or no teacher.
 
     Example:
         >>> model = ConvexReadout(Loss("huber"), Linear(noise=1))
@@ -145,6 +146,13 @@ class ConvexReadout:
     teacher: Teacher
 
     def __post_init__(self) -> None:
+        for what, given, kinds in (
+            ("loss", self.loss, Loss),
+            ("teacher", self.teacher, (Linear, Sign, Logistic)),
+        ):
+            if not isinstance(given, kinds):
+                remedy = 'write ConvexReadout(Loss("logistic"), Sign())'
+                raise NotSupportedError(f"{what} {given!r}", f"no {what.capitalize()}", remedy)
         if self.teacher.signs:
             return
         asked = f"{self.loss.name} loss with the {self.teacher}"

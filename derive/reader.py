@@ -130,7 +130,7 @@ def _check_names(text: str, variables: tuple[str, ...], known: Mapping[str, Symb
     if not unknown:
         return
     listed = ", ".join(f"{name} at position {at}" for name, at in unknown.items())
-    close = [match for name in unknown for match in get_close_matches(name, words, 2, 0.7)]
+    close = [match for name in unknown for match in _close(name, words)]
     hint = f"did you mean {' or '.join(dict.fromkeys(close))}? " if close else ""
     letters = [name for name in unknown if len(name) == 1]
     count = f"{len(letters)} further variables, " if len(letters) > 1 else ""
@@ -140,6 +140,12 @@ def _check_names(text: str, variables: tuple[str, ...], known: Mapping[str, Symb
         f"{hint}the argument is {' or '.join(variables)}; "
         f"{_parameter_text(variables, known)}functions: {', '.join(sorted(FUNCTIONS))}",
     )
+
+
+def _close(name: str, words: set[str]) -> list[str]:
+    """Return the words that were probably meant: the same but for case, otherwise similar ones."""
+    same = sorted(word for word in words if word.lower() == name.lower())
+    return same or get_close_matches(name, words, 2, 0.7)
 
 
 def _parameter_text(variables: tuple[str, ...], known: Mapping[str, Symbol]) -> str:

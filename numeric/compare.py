@@ -28,7 +28,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from derive.errors import NotConvergedError, RangeError, ShapeError, UnknownNameError
+from derive.errors import (
+    NotConvergedError,
+    NotSupportedError,
+    RangeError,
+    ShapeError,
+    UnknownNameError,
+)
 from numeric.compare_table import full_table, summary
 from numeric.experiments.sampling import Simulation
 from numeric.judged import Judged, count_rejected, count_tested, resolves, resolves_at_each_point
@@ -164,6 +170,7 @@ def compare(
         RangeError: if they were made at different controls, or one size comes without allowance.
         UnknownNameError: if an output is missing on one side.
         NotConvergedError: if no point can be tested.
+        NotSupportedError: if the second argument is no experiment.
 
     Accuracy: the level and the power rest on normal means, which the averages of many nearly
     independent terms are; the degrees of freedom of the extrapolation are Satterthwaite's.
@@ -177,6 +184,9 @@ def compare(
     """
     if not 0 < level < 1:
         raise RangeError(f"level = {level}", "not a probability", "give 0 < level < 1")
+    if not isinstance(simulation, Simulation):
+        remedy = "give what numeric.simulate or numeric.sample return"
+        raise NotSupportedError(f"compare with {simulation!r}", "it is no Simulation", remedy)
     if len(simulation.d) == 1 and allowance is None:
         raise RangeError(
             f"compare at the single size d = {simulation.d[0]}",

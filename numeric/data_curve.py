@@ -6,9 +6,10 @@ objects in them are not opened.
 """
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,21 +71,32 @@ def read_arrays(path: str) -> tuple[Array, Array]:
         RangeError: if the file cannot be read as one.
         UnknownNameError: if the arrays are not there.
     """
+    if not Path(path).exists():
+        raise _no_archive(path, "there is no such file")
+    if not zipfile.is_zipfile(path):
+        raise _no_archive(path, "it is another kind of file")
     try:
         with np.load(Path(path), allow_pickle=False) as archive:
             found = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError) as error:
-        raise RangeError(
-            f"file {path}", f"not a NumPy archive of arrays ({error})", "write it with np.savez"
-        ) from error
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise _no_archive(path, str(error)) from error
     features, labels = (_named(found, what, path) for what in ("features", "labels"))
-    return np.asarray(features, dtype=float), np.asarray(labels, dtype=float)
+    return features, labels
 
 
-def _named(found: dict[str, Array], what: str, path: str) -> Array:
+def _no_archive(path: str, reason: str) -> RangeError:
+    remedy = "write it with np.savez(path, X=..., y=...)"
+    return RangeError(f"file {path}", f"not a NumPy archive of arrays: {reason}", remedy)
+
+
+def _named(found: Mapping[str, NDArray[Any]], what: str, path: str) -> Array:
     for name in _NAMES[what]:
-        if name in found:
-            return found[name]
+        array = found.get(name)
+        if array is not None and array.dtype.kind not in "biuf":
+            kind = f"entries of type {array.dtype}"
+            raise RangeError(f"{what} in {path}", kind, "store real numbers")
+        if array is not None:
+            return np.asarray(array, dtype=float)
     raise UnknownNameError(
         f"{what} in {path}",
         f"it holds {', '.join(sorted(found)) or 'nothing'}",

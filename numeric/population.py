@@ -270,8 +270,9 @@ def population(  # noqa: PLR0913  (the ways in, all by keyword)
     if omega is not None:
         return _of_covariances({"omega": omega, "phi": phi, "psi": psi}, theta, deficient)
     if model is not None:
+        functions = chain_spectrum(model, gamma)
         width = float(np.atleast_1d(np.asarray(gamma, dtype=float))[-1]) if model.depth else 1.0
-        return Population(chain_spectrum(model, gamma), None, "architecture", width)
+        return Population(functions, None, "architecture", width)
     if features is not None:
         if labels is None:
             raise ShapeError("features without labels", "labels is None", "give one per row")

@@ -14,6 +14,7 @@ from types import CodeType
 from typing import Any
 
 import mpmath
+from sympy import SympifyError
 
 from derive.balls import enclose
 from derive.block import Block
@@ -25,7 +26,7 @@ from derive.coupled import (
     frozen,
     is_coupled,
 )
-from derive.errors import NotConvergedError, RangeError
+from derive.errors import NotConvergedError, RangeError, ShapeError, UnknownNameError
 from derive.exact import exact_number
 from derive.path_solution import solve_along_path
 from derive.program import Declaration, Program
@@ -54,6 +55,9 @@ class Reference:
     values: Mapping[str, Any]
 
     def __getitem__(self, name: str) -> Any:
+        if name not in self.values:
+            held = f"this reference holds {', '.join(self.values)}"
+            raise UnknownNameError(f"value of {name!r}", held, "use one of them")
         return self.values[name]
 
     def __getattr__(self, name: str) -> Any:
@@ -62,8 +66,12 @@ class Reference:
         raise AttributeError(f"{name!r}; this reference holds {', '.join(self.values)}")
 
     def text(self, name: str) -> str:
-        """Return a value as text with all its digits."""
-        return str(mpmath.nstr(self.values[name], self.digits, strip_zeros=False))
+        """Return a value as text with all its digits.
+
+        Raises:
+            UnknownNameError: for a name it does not hold.
+        """
+        return str(mpmath.nstr(self[name], self.digits, strip_zeros=False))
 
     def __repr__(self) -> str:
         rows = [f"Reference({self.digits} digits)"]
@@ -88,6 +96,7 @@ def reference(
     Raises:
         NotConvergedError: if two precisions do not agree to ``digits`` digits.
         RangeError: a control out of its range, or too few or too many digits.
+        ShapeError: more than one number for a control.
 
     Accuracy: two solves with different guard digits agree to ``digits`` significant digits in every
     output, slope and unknown. Fewer where a rule behind the equations leaves fewer; a declaration
@@ -98,7 +107,7 @@ def reference(
         raise RangeError(f"digits = {digits}", "outside 5 to 1000", "choose a number in this range")
     ready = _ready(model, digits)
     digits = min(digits, _digits_of_rules(ready))
-    exact = {n: exact_number(v) for n, v in ungroup(ready, controls).items()}
+    exact = {n: _one_number(n, v) for n, v in ungroup(ready, controls).items()}
     for quantity in ready.inputs:
         quantity.check(float(exact[quantity.name]))
     guard = 15
@@ -113,6 +122,14 @@ def reference(
         f"two precisions differ at {controls}",
         "ask for fewer digits, or report the point",
     )
+
+
+def _one_number(name: str, value: Any) -> Any:
+    try:
+        return exact_number(value)
+    except SympifyError as error:
+        found = f"a {type(value).__name__}, where one point is solved"
+        raise ShapeError(f"{name} = {value!r}", found, "give one number") from error
 
 
 def _ready(model: Any, digits: int) -> AnyProgram:

@@ -200,6 +200,9 @@ def state_evolution(
 def _problem(
     model: ConvexReadout, spectrum: SpectralFunctions, ratio: ArrayLike, lam: ArrayLike
 ) -> tuple[Problem, tuple[int, ...]]:
+    if not isinstance(model, ConvexReadout):
+        remedy = 'give ConvexReadout(Loss("logistic"), Sign())'
+        raise NotSupportedError(f"a readout with {model!r}", "it is no ConvexReadout", remedy)
     given = {"ratio": np.asarray(ratio, dtype=float), "lam": np.asarray(lam, dtype=float)}
     for name, value in given.items():
         if not (value.size and np.all(np.isfinite(value) & (value > 0))):

@@ -89,10 +89,12 @@ def upper_bound(
     if all(s is not None for s in scales):
         rational = [_divided(c, s) for c, s in zip(found, scales, strict=True) if s is not None]
         kernel = _rational_kernel(rational)
-        if kernel is not None:
+        if kernel:
             named = tuple(_named(tape, formal, vector, scales) for vector in kernel)
             return UpperBound(len(found) - len(kernel), named, _PROVED)
     best = UpperBound(len(found), (), "the number of parameters")
+    if target >= best.rank:
+        return best
     for attempt in (_by_scaling, _over_constants, _by_width, _block_rank):
         new = attempt(tape, formal, found)
         best = new if new.rank < best.rank else best

@@ -360,6 +360,11 @@ def deep_features(  # noqa: PLR0913 - the parts of a declaration, keyword-only b
         rows: covariance of the rows of each layer's weights, one entry per layer: None for the
             identity, or pairs (eigenvalue > 0, weight).
 
+    Raises:
+        ShapeError: layers that are one text, entries that do not match the layers, no pairs.
+        RangeError: pairs out of range, or weights that do not sum to 1.
+        NotSupportedError: weights of rows given as a formula.
+
     Example:
         >>> biased = deep_features(["relu", "relu"], biases=["1/10", [(0, "1/2"), (1, "1/2")]])
         >>> biased.neurons[1].biases
@@ -368,11 +373,12 @@ def deep_features(  # noqa: PLR0913 - the parts of a declaration, keyword-only b
         >>> model.depth, model.system().is_triangular()
         (2, True)
     """
-    atoms = tuple((exact_number(v), exact_number(w)) for v, w in spectrum)
+    if isinstance(layers, str):
+        raise ShapeError(f"layers {layers!r}", "text", f"give one entry per layer: [{layers!r}]")
     return DeepFeatures(
         tuple(_activation(a) for a in layers),
         _target(target),
-        atoms,
+        _atoms(spectrum, "spectrum"),
         exact_number(signal),
         centre,
         _neurons(biases, norms, len(layers)),
@@ -407,10 +413,17 @@ def _rows(given: Sequence[Sequence[tuple[Number, Number]] | None]) -> tuple[Atom
                 "from sampled weights (numeric.population)",
             )
     out = tuple(
-        tuple((exact_number(v), exact_number(w)) for v, w in atoms) if atoms else ()
-        for atoms in given
+        _atoms(atoms, f"rows of layer {i}") if atoms else () for i, atoms in enumerate(given, 1)
     )
     return out if any(out) else ()
+
+
+def _atoms(given: Sequence[tuple[Number, Number]], what: str) -> Atoms:
+    try:
+        return tuple((exact_number(v), exact_number(w)) for v, w in given)
+    except TypeError as error:
+        remedy = "give a list of pairs (value, weight)"
+        raise ShapeError(f"{what} = {given!r}", "no pairs", remedy) from error
 
 
 def _activation(value: Activation | Expr | str) -> Activation:

@@ -357,6 +357,8 @@ def _widths(model: DeepFeatures, gamma: float | Sequence[float]) -> tuple[float,
 
 def _sizes(d: int | Sequence[int], alpha: float) -> tuple[int, ...]:
     sizes = (d,) if isinstance(d, int) else tuple(d)
+    if isinstance(d, str):
+        raise RangeError(f"d = {d!r}", "text", "give a whole number, or a list of them")
     if not sizes or len(set(sizes)) != len(sizes):
         raise RangeError(f"d = {d}", "empty or with repeats", "give distinct sizes")
     for size in sizes:

@@ -94,7 +94,7 @@ def finite_array(name: str, value: ArrayLike, dimensions: int) -> Array:
     array = np.asarray(value, dtype=float)
     if array.ndim != dimensions or not array.size:
         what = {1: "a vector", 2: "a matrix"}[dimensions]
-        raise ShapeError(name, f"shape {array.shape}", f"give {what} that is not empty")
+        raise ShapeError(name, f"shape {array.shape}", f"give {what}, not empty")
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
         index = ", ".join(str(int(i)) for i in bad[0])

@@ -44,6 +44,10 @@ def test_teachers_whose_labels_the_loss_refuses_are_refused():
         ConvexReadout(Loss("hinge"), Linear())
     with pytest.raises(NotSupportedError, match="not a function of y - z"):
         ConvexReadout(Loss("exp(z) - y*z"), Linear())
+    with pytest.raises(NotSupportedError, match=r"loss 'logistic': no Loss; write"):
+        ConvexReadout("logistic", Sign())
+    with pytest.raises(NotSupportedError, match="teacher 'sign': no Teacher"):
+        ConvexReadout(Loss("logistic"), "sign")
 
 
 @pytest.mark.parametrize(

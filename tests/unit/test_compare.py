@@ -5,7 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from derive.errors import NotConvergedError, RangeError, ShapeError, UnknownNameError
+from derive.errors import (
+    NotConvergedError,
+    NotSupportedError,
+    RangeError,
+    ShapeError,
+    UnknownNameError,
+)
 from numeric.compare import compare
 from numeric.experiments.sampling import Simulation
 
@@ -166,6 +172,11 @@ def test_theory_at_other_controls_is_refused(simulation):
 def test_mismatched_requests_are_refused(simulation, theory, outputs, error, message):
     with pytest.raises(error, match=message):
         compare(theory, simulation, outputs)
+
+
+def test_what_is_no_experiment_is_refused():
+    with pytest.raises(NotSupportedError, match="compare with 3: it is no Simulation"):
+        compare(THEORY, 3)
 
 
 def test_level_must_be_a_probability(simulation):

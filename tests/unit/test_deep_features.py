@@ -7,7 +7,7 @@ from sympy import Integer, Max, Rational, asin, exp, pi, sqrt
 
 from derive.activation import Activation
 from derive.balls import enclose
-from derive.errors import NotSupportedError, RangeError, UnknownNameError
+from derive.errors import NotSupportedError, RangeError, ShapeError, UnknownNameError
 from derive.symbols import z
 from derive.theory.deep_features import (
     DeepFeatures,
@@ -232,6 +232,15 @@ def test_decimal_weights_sum_exactly():
 def test_target_on_a_layer_that_does_not_exist_is_refused(level):
     with pytest.raises(RangeError, match="the network has layers 1 to 2"):
         deep_features(["tanh", "tanh"], SharedLayer(level))
+
+
+def test_layers_as_one_text_and_spectra_without_pairs_are_refused():
+    with pytest.raises(ShapeError, match=r"layers 'tanh': text; give one entry per layer"):
+        deep_features("tanh")
+    with pytest.raises(ShapeError, match=r"spectrum = 3: no pairs"):
+        deep_features(["tanh"], spectrum=3)
+    with pytest.raises(ShapeError, match=r"rows of layer 1 = \(1, 2\): no pairs"):
+        deep_features(["tanh"], rows=[(1, 2)])
 
 
 def test_negative_signal_is_refused():

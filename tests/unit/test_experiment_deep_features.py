@@ -195,6 +195,7 @@ def test_removed_mean_is_removed_in_the_sampled_network():
         ({"d": ()}, RangeError, "give distinct sizes"),
         ({"d": (8, 8)}, RangeError, "give distinct sizes"),
         ({"d": 1}, RangeError, "give a whole number >= 2"),
+        ({"d": "40,80"}, RangeError, "d = '40,80': text"),
         ({"trials": 0}, RangeError, "give a whole number >= 1"),
         ({"seed": -1}, RangeError, "give a whole number >= 0"),
     ],

@@ -283,3 +283,9 @@ def test_double_precision_misses_what_residues_see():
     rows = np.hstack([t, places * (1 - t**2)])
     singular = np.linalg.svd(rows / np.linalg.norm(rows, axis=0), compute_uv=False)
     assert (singular > 1e-9 * singular[0]).sum() < 20
+
+
+def test_a_bound_without_relations_is_the_number_of_parameters():
+    found = model_rank("a*sqrt(w*x)", "a w", "x")
+    assert (found.rank, found.upper, found.dependencies) == (1, 2, ())
+    assert found.reason == "the number of parameters"

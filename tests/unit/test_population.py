@@ -246,8 +246,11 @@ def test_exactly_one_way_in():
     refused(ShapeError, "without phi and psi", lambda: population(omega=np.eye(2)))
     refused(ShapeError, "without labels", lambda: population(features=np.eye(3)))
     refused(ShapeError, "2 widths, 1 layers", lambda: population(model=one["model"], gamma=(1, 2)))
+    refused(ShapeError, "0 widths, 1 layers", lambda: population(model=one["model"]))
     refused(RangeError, "not positive", lambda: population(model=one["model"], gamma=-1))
     chain = population(model=one["model"], gamma=1)
+    loss = Loss("logistic")
+    refused(NotSupportedError, "no ConvexReadout", lambda: chain.readout(loss, alpha=1, lam=1))
     refused(RangeError, "takes alpha=", lambda: chain.ridge(n=3, lam=1))
 
 

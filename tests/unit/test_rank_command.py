@@ -55,6 +55,8 @@ def test_regions_of_a_relu():
         (("a*__import__('os')*x", "--params", "a", "--inputs", "x"), "unknown names __import__"),
         (("a*tanh(x", "--params", "a", "--inputs", "x"), "it ends too early"),
         (("a*x", "--params", "", "--inputs", "x"), "unknown name"),
+        (("a*x", "--params", "a,a", "--inputs", "x"), "parameter a: listed twice"),
+        (("a*x", "--params", "a,x", "--inputs", "x"), "both parameter and input"),
     ],
 )
 def test_bad_input_is_one_line_and_code_two(words, text):

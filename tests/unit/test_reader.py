@@ -100,6 +100,7 @@ REFUSED = [
     ("(1+z)(2-z)", ParseError, r"write products with \*"),
     ("z(1+z)", ParseError, "z is not a function at position 1"),
     ("tanhh(z)", UnknownNameError, "did you mean tanh"),
+    ("ReLU(z)", UnknownNameError, r"did you mean relu\?"),
     ("x", UnknownNameError, "unknown name x at position 1; the argument is z"),
     ("x*y + z", UnknownNameError, "2 further variables, unknown names x at position 1, y at"),
     ("z = 3", ParseError, "compare with <"),

@@ -84,5 +84,9 @@ def test_names_and_lengths_are_checked():
         reference(GOLDEN, 10)
     with pytest.raises(UnknownNameError, match="control 'beta'"):
         reference(GOLDEN, 10, lam=1, beta=1)
+    with pytest.raises(UnknownNameError, match="this reference holds m"):
+        reference(GOLDEN, 10, lam=1).text("E_tset")
+    with pytest.raises(ShapeError, match=r"lam = \[1, 2\]: a list, where one point is solved"):
+        reference(GOLDEN, 10, lam=[1, 2])
     with pytest.raises(ShapeError, match="give 1 values"):
         reference(deep_features(["erf"]), 10, alpha=1, gamma=(1, 2), lam=1, noise=0)
