@@ -3,7 +3,7 @@
 Stage: run as ``python -m numeric.bench_start``; prints Markdown. A fresh process imports, derives
 the equations of deep random features, compiles and solves; cold means with an empty cache. The time
 of the processor is shown beside wall time, because a busy machine slows only the latter much. The
-second table compares the lanes with a variant made here alone, in which converged lanes move on.
+second table is that of ``bench_freezing``.
 """
 
 import argparse
@@ -14,19 +14,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-from sympy import Piecewise
-
-from derive.errors import InternalError
-from derive.printing.lane_phases import LaneProgram
-from derive.printing.lane_program import lane_program
-from numeric.bench import LEAN, workload
-from numeric.vector_code import compile_vectors, has_estimates, lanes_that_fit
-from numeric.vector_ir import vector_source
+from numeric.bench_freezing import freezing
 
 POINTS = 10_240
 _SCRIPT = """
@@ -83,61 +73,6 @@ def _least(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return processor, wall
 
 
-def unfrozen(lanes: LaneProgram) -> LaneProgram:
-    """Return lanes in which a point moves on while others of its block have not converged."""
-    descend = lanes.quick.descend
-    kept, *rest = descend.block.results
-    if not isinstance(kept, Piecewise):
-        raise InternalError(f"the first result of a step is {kept}, not a selection")
-    moved: Any = kept.args[0].args[0]
-    block = replace(descend.block, results=(moved, *rest))
-    quick = replace(lanes.quick, descend=replace(descend, block=block))
-    return replace(lanes, quick=quick)
-
-
-@dataclass(frozen=True)
-class Freezing:
-    """What freezing converged lanes costs, and what it buys.
-
-    Attributes:
-        cost: processor time over that of the variant, less one.
-        same: share of values that stay bitwise equal when the points are permuted.
-        variant: the same share of the variant.
-    """
-
-    cost: float
-    same: float
-    variant: float
-
-
-def freezing(depth: int, points: int = 16_384, rounds: int = 60) -> Freezing:
-    """Measure both variants interleaved on random points, one thread."""
-    work = workload(depth, points)
-    lanes, width = lane_program(work.program, LEAN), lanes_that_fit()
-    runs = [
-        compile_vectors(vector_source(p, width, has_estimates())) for p in (lanes, unfrozen(lanes))
-    ]
-    order = np.random.default_rng(0).permutation(points)
-    straight, mixed = work.inputs.reshape(-1), work.inputs[:, order].reshape(-1)
-    out = np.empty((len(lanes.rows), points))
-    times: list[list[float]] = [[], []]
-
-    def solve(which: int, given: NDArray[np.float64]) -> NDArray[np.float64]:
-        runs[which](given, np.empty(0), out.reshape(-1), points, 0, points // width)
-        return out[: depth + 1]
-
-    for _ in range(rounds):
-        for which, seconds in enumerate(times):
-            began = time.process_time()
-            solve(which, straight)
-            seconds.append(time.process_time() - began)
-    shares = []
-    for which in (0, 1):
-        once = solve(which, straight).copy()
-        shares.append(float(np.mean(solve(which, mixed) == once[:, order])))
-    return Freezing(min(times[0]) / min(times[1]) - 1, *shares)
-
-
 def run(depths: Sequence[int], rounds: int) -> str:
     """Return both tables as Markdown."""
     lines = ["| L | method | asked | cold cpu s | cold wall s | warm cpu s | warm wall s |"]
@@ -148,11 +83,13 @@ def run(depths: Sequence[int], rounds: int) -> str:
             asked = "unknowns" if lean else "everything"
             times = " | ".join(f"{v:.2f}" for v in (*s.cold, *s.warm))
             lines.append(f"| {depth} | {method} | {asked} | {times} |")
-    lines += ["", "| L | cost of freezing | bitwise equal | without freezing |"]
-    lines.append("| ---: " * 4 + "|")
+    lines += ["", "| L | cpu ns | cost of freezing | against stopping by step | spread "]
+    lines[-1] += "| bitwise equal | without freezing |"
+    lines.append("| ---: " * 7 + "|")
     for depth in depths:
         f = freezing(depth)
-        lines.append(f"| {depth} | {f.cost:.1%} | {f.same:.1%} | {f.variant:.1%} |")
+        costs = f"{f.nanoseconds:.2f} | {f.cost:+.1%} | {f.cost_by_step:+.1%} | {f.spread:.1%}"
+        lines.append(f"| {depth} | {costs} | {f.same:.1%} | {f.variant:.1%} |")
     return "\n".join(lines)
 
 

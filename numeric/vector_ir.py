@@ -26,8 +26,6 @@ from derive.printing.lane_phases import (
 from derive.program import UNIT
 from numeric.vector_writer import Writer, double
 
-_DIGITS = 3
-"""Binary digits of the steps of a lane, each kept as one bit per lane; see ``QUICK_STEPS``."""
 _CAREFUL_WIDTH, _REPORT_WIDTH = 16, 8
 """Points side by side in the longer phases: wider vectors leave no registers there."""
 
@@ -52,7 +50,7 @@ block:
 
 descend:
   %t = phi i64 [ 0, %block ], [ %t.next, %descend ]
-{digits}
+{counter}
 {descend}
 {counted}
   %t.left = icmp ne i{width} %t.bits, 0
@@ -341,7 +339,7 @@ class _Text:
         return w.end()
 
     def _descend(self, quick: Quick) -> dict[str, str]:
-        """Lines of a quick step; its steps are counted in binary, all lanes of a digit at once."""
+        """Lines of a quick step; its steps are counted in bytes."""
         w, phase = self.writer, quick.descend
         kept = [
             p for p in zip(phase.stores, phase.block.results, strict=True) if p[0] != quick.count
@@ -351,23 +349,20 @@ class _Text:
         step = replace(phase, block=replace(phase.block, results=results), stores=stores)
         text = self._phase(step, quick.far, "t")
         w.spread = False
-        head, lines, carry = [], [], "%t.bits"
-        for k in range(_DIGITS):
-            head.append(f"  %n{k} = phi i{w.width} [ 0, %block ], [ %n{k}.next, %descend ]")
-            lines.append(f"  %n{k}.next = xor i{w.width} %n{k}, {carry}")
-            lines.append(f"  %n{k}.carry = and i{w.width} %n{k}, {carry}")
-            carry = f"%n{k}.carry"
-        return {"digits": "\n".join(head), "descend": text, "counted": "\n".join(lines)}
+        kind = f"<{w.width} x i8>"
+        head = f"  %n = phi {kind} [ zeroinitializer, %block ], [ %n.next, %descend ]"
+        lines = [
+            f"  %t.lanes = bitcast i{w.width} %t.bits to <{w.width} x i1>",
+            f"  %t.ones = sext <{w.width} x i1> %t.lanes to {kind}",
+            f"  %n.next = sub {kind} %n, %t.ones",
+        ]
+        return {"counter": head, "descend": text, "counted": "\n".join(lines)}
 
     def _count(self) -> str:
-        """Write one plus the number that the digits hold."""
+        """Write one plus the number that was counted."""
         w = self.writer
-        total = w.splat(double(1.0))
-        for k in range(_DIGITS):
-            mask = w.new(f"bitcast i{w.width} %n{k}.next to <{w.width} x i1>")
-            more = w.new(f"fadd {w.vector} {total}, {w.splat(double(2.0**k))}")
-            total = w.new(f"select <{w.width} x i1> {mask}, {w.vector} {more}, {w.vector} {total}")
-        return total
+        total = w.new(f"uitofp <{w.width} x i8> %n.next to {w.vector}")
+        return w.new(f"fadd {w.vector} {total}, {w.splat(double(1.0))}")
 
     def _land(self, quick: Quick) -> str:
         """Lines of the last quick phase, whose results go to the rows of ``out``."""

@@ -25,7 +25,7 @@ from derive.program import Program
 MAX_STEPS = 200
 POLISH_STEPS = 40
 QUICK_STEPS = 7
-"""Steps of the quick pass after which a point is left to the careful one; three bits count them."""
+"""Steps of the quick pass after which a point is left to the careful one."""
 NEAR = Rational(1, 10**8)
 """Relative step below which the next Newton error is at rounding level (steps square)."""
 CLOSE = Rational(1, 10**7)
