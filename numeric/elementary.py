@@ -11,7 +11,7 @@ functions in hardware (``numeric.device_code``).
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -22,7 +22,7 @@ from derive.errors import ShapeError, UnknownNameError
 from numeric.elementary_ir import array_ir
 from numeric.elementary_numbers import ANGLE
 from numeric.elementary_text import HEAD, functions_text
-from numeric.vector_code import compile_vectors
+from numeric.vector_code import compile_vectors, lanes_that_fit
 
 UNITS: Mapping[str, float] = MappingProxyType(
     {
@@ -43,7 +43,7 @@ UNITS: Mapping[str, float] = MappingProxyType(
         "acos": 3.0,
         "erf": 3.0,
         "erfc": 6.0,
-        "normal_cdf": 6.0,
+        "normal_cdf": 7.0,
         "normal_pdf": 4.0,
     }
 )
@@ -71,13 +71,15 @@ DOMAIN: Mapping[str, tuple[float, float]] = MappingProxyType(
 """Where a function (of its first argument) is a number; the whole line if it is not listed."""
 
 
-@lru_cache(maxsize=1)
-def elementary_source() -> str:
-    """Return the text of all functions: ``vexp``, ``vtanh``, ... and the bits beneath them.
+def elementary_source(names: Iterable[str] = tuple(UNITS)) -> str:
+    """Return the text of functions: ``vexp``, ``vtanh``, ... and the pieces beneath them.
 
     A generated module that holds this text may call them on scalars in its loops.
+
+    Args:
+        names: some of ``UNITS``; all by default.
     """
-    return HEAD + functions_text(f"v{name}" for name in UNITS)
+    return HEAD + functions_text(f"v{name}" for name in names)
 
 
 @lru_cache(maxsize=len(UNITS))
@@ -104,30 +106,29 @@ def elementary(name: str) -> Callable[..., NDArray[np.float64]]:
     if name not in UNITS:
         raise UnknownNameError(f"{name} on arrays", f"there are {', '.join(UNITS)}", "use one")
     count = 2 if name == "pow" else 1
-    run = compile_vectors(array_ir(f"v{name}", count, _WIDTH))
+    width = lanes_that_fit()
+    run = compile_vectors(array_ir(f"v{name}", count, width))
 
     def function(*x: ArrayLike) -> NDArray[np.float64]:
         if len(x) != count:
             raise ShapeError(f"{name} of {len(x)} arrays", f"it takes {count}", "give those")
         given = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in x))
-        rows = np.stack([a.reshape(-1) for a in given])
-        return _filled(run, rows).reshape(given[0].shape)
+        flat = [np.ascontiguousarray(a).reshape(1, -1) for a in given]
+        rows = flat[0] if count == 1 else np.concatenate(flat)
+        return _filled(run, rows, width).reshape(given[0].shape)
 
     return function
 
 
-_WIDTH = 16
-
-
-def _filled(run: Callable[..., None], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def _filled(run: Callable[..., None], rows: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     """Return the values at rows of arguments; the last points are run in a block of their own."""
     size = rows.shape[1]
     out, none = np.empty(size), np.empty(0)
-    done = size - size % _WIDTH
-    run(rows, none, out, size, 0, done // _WIDTH)
+    done = size - size % width
+    run(rows, none, out, size, 0, done // width)
     if done < size:
-        rest, last = np.zeros((len(rows), _WIDTH)), np.empty(_WIDTH)
+        rest, last = np.zeros((len(rows), width)), np.empty(width)
         rest[:, : size - done] = rows[:, done:]
-        run(rest, none, last, _WIDTH, 0, 1)
+        run(rest, none, last, width, 0, 1)
         out[done:] = last[: size - done]
     return out

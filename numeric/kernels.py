@@ -429,7 +429,8 @@ def _loaded(
 ) -> CompiledKernel:
     """Write and import the file: a scalar function, and a loop that holds the same lines."""
     fast = _in_lanes(body)
-    parts = [elementary_source()] if fast != body else []
+    called = [name for name in NAMES if any(f"v{name}(" in line for line in fast)]
+    parts = [elementary_source(called)] if called else []
     parts.append(_HEADER.format(what=reason))
     parts += ["import numpy as np\n", *data] if data else []
     parts.append("\n\n@njit(**SCALAR)\ndef scalar(rho):\n" + "\n".join(fast))

@@ -17,13 +17,15 @@ from numpy.typing import ArrayLike, NDArray
 from derive.errors import ShapeError, UnknownNameError
 from numeric import special
 from numeric.cache import load
-from numeric.elementary import NAMES, elementary_source
+from numeric.elementary import elementary_source
 
 ARGUMENTS = {"normal_cdf": 1, "owens_t": 2} | dict.fromkeys(
     ("bivariate_normal", "conditional_normal", "scaled_density"), 3
 )
 _SUMS = ("_narrow", "_steep")
 """Functions whose sums may be taken in any order; elsewhere the order of differences matters."""
+_CALLED = ("exp", "erf", "erfc", "asin", "atan")
+"""Library functions that vector code replaces."""
 _TABLES, _NUMBERS = ("_NODES", "_WEIGHTS"), ("_TAU", "_ROOT_HALF", "_DEPTH")
 
 _GRID = """
@@ -78,10 +80,10 @@ def special_function(name: str) -> Callable[..., NDArray[np.float64]]:
 
 @lru_cache(maxsize=1)
 def _module() -> ModuleType:
-    parts = [elementary_source(), 'SUMS = ARRAYS | dict(fastmath=FLAGS | {"reassoc"})']
+    parts = [elementary_source(_CALLED), 'SUMS = ARRAYS | dict(fastmath=FLAGS | {"reassoc"})']
     parts += [f"{name} = {getattr(special, name)!r}" for name in _NUMBERS]
     parts += [f"{name} = np.array({getattr(special, name)!r})" for name in _TABLES]
-    names = "|".join(NAMES)
+    names = "|".join(_CALLED)
     for function in special.FUNCTIONS:
         text = re.sub(rf"\bmath\.({names})\(", r"v\1(", inspect.getsource(function))
         flags = "SUMS" if function.__name__ in _SUMS else "ARRAYS"

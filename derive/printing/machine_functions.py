@@ -120,7 +120,7 @@ def function_units(expr: Expr) -> Expr:
     Example:
         >>> from sympy.abc import x
         >>> function_units(x + 1), function_units(exp(x) + log(x)), function_units(exp(-(x**2)))
-        (0, 8, 2*x**2 + 4)
+        (0, 8, 2*Abs(x**2) + 4)
     """
     total: Expr = Integer(UNITS.get(function_name(expr), 0))
     if isinstance(expr, exp) and expr.args[0].args:
