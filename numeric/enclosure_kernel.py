@@ -24,8 +24,8 @@ from numeric.vector_code import compile_vectors, has_estimates
 
 WIDTH = 8
 """Points per block; the arithmetic has enough independent operations for one register."""
-_TRIES = 4
-_WIDEN = 64.0
+_TRIES = 5
+_WIDEN = 256.0
 """How much wider a box is when it is tried again."""
 _FAILED = 3
 _LOOSE = 1e-6
