@@ -173,9 +173,9 @@ def certify(
     proofs = []
     for i in chosen:
         at = exact or _written(program, solution, i)
-        verdict = _no_answer(program, solution, i, at)
+        verdict = no_answer(program, solution, i, at)
         proof = verdict or engine.prove(at, [float(s[i]) for s in starts], digits)
-        proofs.append(_compared(proof, solution, i))
+        proofs.append(compared(proof, solution, i))
     return Certificate(
         name=program.name,
         key=program.key,
@@ -249,9 +249,10 @@ def _decimal(value: float) -> Fraction:
     return Fraction(repr(value)) if math.isfinite(value) else Fraction(0)
 
 
-def _no_answer(
+def no_answer(
     program: AnyProgram, solution: Solution, i: int, at: Mapping[str, Fraction | Expr]
 ) -> PointProof | None:
+    """Return the verdict on a point without an answer, or None."""
     status = Status(int(solution.status.flat[i]))
     if status != Status.CONVERGED:
         return PointProof(Verdict.NO_ANSWER, status.cause, at)
@@ -261,7 +262,7 @@ def _no_answer(
     return None
 
 
-def _compared(proof: PointProof, solution: Solution, i: int) -> PointProof:
+def compared(proof: PointProof, solution: Solution, i: int) -> PointProof:
     """Refuse a proof whose root is not the answer of the Solution."""
     if proof.verdict not in PROVED:
         return proof

@@ -1,4 +1,4 @@
-r"""Proved intervals in float64 for whole grids.
+r"""Proved intervals for whole grids.
 
 Stage: a Solution in, ``Enclosures`` out: for every point a verdict, and for every unknown, output
 and slope a centre and a proved radius. The step is that of ``certify`` (an interval Newton step on
@@ -12,7 +12,8 @@ from the next equation; each holds on its own, so the narrower one counts.
 
 A box about each answer has the radius of its claimed error and a little more. Points whose step
 does not map the box into itself are tried again about the moved centre with a wider box; what still
-fails is reported as not proved.
+fails is reported as not proved. Programs without a vector form are proved in balls, one point after
+the other, and say so.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,11 +22,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from derive.coupled import AnyProgram
 from derive.errors import NotConvergedError, NotSupportedError, UnknownNameError
 from derive.printing.enclosure_steps import Wanted
 from derive.program import Program
-from numeric.enclosure_kernel import EnclosureKernel, is_proved
-from numeric.proof import Verdict
+from numeric.enclosure_balls import ball_rows
+from numeric.enclosure_kernel import EnclosureKernel, Rows, is_proved
+from numeric.proof import Engine, Verdict
 from numeric.solution import Solution, Status
 
 Array = NDArray[np.float64]
@@ -43,6 +46,7 @@ class Enclosures:
         rad: the same names -> proved absolute radius, shape S; infinite (about 0) where the
             arithmetic gives no bound.
         reason: why no point is proved to be physical, empty if some may be.
+        slow: why points were proved one by one in balls, empty if they were not.
 
     Accuracy: the exact value at the doubles of the controls lies in [mid - rad, mid + rad].
     """
@@ -53,6 +57,7 @@ class Enclosures:
     mid: Mapping[str, Array]
     rad: Mapping[str, Array]
     reason: str = ""
+    slow: str = ""
 
     def _known(self, name: str) -> str:
         if name not in self.mid:
@@ -107,6 +112,7 @@ class Enclosures:
 
     def __repr__(self) -> str:
         rows = [f"Enclosures({self.name}, shape {self.verdict.shape}; key {self.key})"]
+        rows += [f"  in balls, one point at a time ({self.slow})"] if self.slow else []
         for verdict in Verdict:
             count = int(np.sum(self.verdict == verdict))
             rows += [f"  {count:8d}  {verdict.statement}"] if count else []
@@ -126,7 +132,7 @@ def enclosures(
     slopes: bool | None = None,
     threads: int | None = None,
 ) -> Enclosures:
-    """Enclose the exact solution at every point of a grid, in float64.
+    """Enclose the exact solution at every point of a grid.
 
     Args:
         solution: a Solution that carries its Program.
@@ -135,8 +141,8 @@ def enclosures(
         threads: at most this many threads; the numbers do not depend on it.
 
     Raises:
-        NotSupportedError: a Solution without its Program, or a Program with functions whose float64
-            values have no proved error.
+        NotSupportedError: a Solution without its Program, or a Program with functions that not even
+            balls know.
         UnknownNameError: for an output that does not exist.
 
     Accuracy: proved; see ``Enclosures``. A point for which nothing could be proved says so.
@@ -155,33 +161,31 @@ def enclosures(
         raise NotSupportedError(
             f"enclosures of this {solution.name}", "the Solution has no Program", "compile it"
         )
-    if not isinstance(program, Program):
-        raise NotSupportedError(
-            f"float64 enclosures of {solution.name}",
-            "its equations are coupled",
-            "use numeric.certify, in ball arithmetic",
-        )
     wanted = _wanted(program, solution, outputs, slopes)
-    kernel = _kernel(program, wanted)
-    rows = kernel.prove(*_given(program, solution), threads)
-    no_answer = np.ravel(solution.status) != Status.CONVERGED
-    if program.slope_control in solution.controls:
-        no_answer |= np.ravel(solution.controls[program.slope_control]) == 0
-    if no_answer.any():
-        rows.verdict[no_answer], rows.values[:, no_answer] = Verdict.NO_ANSWER, np.nan
-    values = rows.values.reshape(len(kernel.names), 2, *solution.shape)
+    kernel, why = _prover(program, wanted)
+    if isinstance(kernel, Engine):
+        rows = ball_rows(solution, kernel, _names(program, wanted))
+    else:
+        rows = kernel.prove(*_given(kernel.program, solution), threads)
+        _mark_no_answer(kernel.program, solution, rows)
+    names = _names(program, wanted)
+    values = rows.values.reshape(len(names), 2, *solution.shape)
     return Enclosures(
         name=program.name,
         key=solution.key,
         verdict=rows.verdict.reshape(solution.shape),
-        mid={n: values[k, 0] for k, n in enumerate(kernel.names)},
-        rad={n: values[k, 1] for k, n in enumerate(kernel.names)},
+        mid={n: values[k, 0] for k, n in enumerate(names)},
+        rad={n: values[k, 1] for k, n in enumerate(names)},
         reason=kernel.standing[1],
+        slow=why,
     )
 
 
 def _wanted(
-    program: Program, solution: Solution, outputs: Sequence[str] | None, slopes: bool | None
+    program: AnyProgram,
+    solution: Solution,
+    outputs: Sequence[str] | None,
+    slopes: bool | None,
 ) -> Wanted:
     names = tuple(solution.outputs) if outputs is None else tuple(outputs)
     for name in names:
@@ -191,7 +195,22 @@ def _wanted(
                 f"enclosure of {name!r}", f"there are {known}", "use one of them"
             )
     places = tuple(k for k, o in enumerate(program.outputs) if o in names)
-    return Wanted(places, bool(solution.slopes) if slopes is None else slopes)
+    sloped = bool(solution.slopes) if slopes is None else slopes
+    return Wanted(places, sloped and bool(program.slope_control))
+
+
+def _names(program: AnyProgram, wanted: Wanted) -> tuple[str, ...]:
+    outputs = [program.outputs[k] for k in wanted.outputs]
+    slopes = [f"d{o}_d{program.slope_control}" for o in outputs] if wanted.slopes else []
+    return (*program.unknowns, *outputs, *slopes)
+
+
+def _mark_no_answer(program: Program, solution: Solution, rows: Rows) -> None:
+    no_answer = np.ravel(solution.status) != Status.CONVERGED
+    if program.slope_control in solution.controls:
+        no_answer |= np.ravel(solution.controls[program.slope_control]) == 0
+    if no_answer.any():
+        rows.verdict[no_answer], rows.values[:, no_answer] = Verdict.NO_ANSWER, np.nan
 
 
 def _error(solution: Solution, name: str) -> Array:
@@ -208,15 +227,28 @@ def _given(program: Program, solution: Solution) -> tuple[list[Array], list[Arra
     return inputs, centres, [_error(solution, u) for u in program.unknowns]
 
 
-_KERNELS: dict[tuple[int, Wanted], EnclosureKernel] = {}
+_Prover = EnclosureKernel | Engine
+_KERNELS: dict[tuple[int, Wanted], tuple[_Prover, str]] = {}
 _MOST_KERNELS = 64
 
 
-def _kernel(program: Program, wanted: Wanted) -> EnclosureKernel:
-    """Return the kernel of a program, kept by identity (a kernel keeps its program alive)."""
+def _prover(program: AnyProgram, wanted: Wanted) -> tuple[_Prover, str]:
+    """Return what proves points of a program, kept by identity (it keeps its program alive).
+
+    The text says why there is no vector form, if there is none.
+    """
     key = (id(program), wanted)
     if key not in _KERNELS:
         if len(_KERNELS) >= _MOST_KERNELS:
             _KERNELS.pop(next(iter(_KERNELS)))
-        _KERNELS[key] = EnclosureKernel(program, wanted)
+        _KERNELS[key] = _new_prover(program, wanted)
     return _KERNELS[key]
+
+
+def _new_prover(program: AnyProgram, wanted: Wanted) -> tuple[_Prover, str]:
+    if not isinstance(program, Program):
+        return Engine(program), "its equations are coupled"
+    try:
+        return EnclosureKernel(program, wanted), ""
+    except NotSupportedError as error:
+        return Engine(program), f"{error.asked}: {error.found}"

@@ -1,6 +1,7 @@
 """Certificates of coupled equations: a unique root, its branch, and what is not claimed."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -8,7 +9,6 @@ from mpmath import mp, mpf
 
 from derive.coupled import coupled_program
 from derive.dyson import equations
-from derive.errors import NotSupportedError
 from derive.matrices import dims, eye, gaussian, ntrace
 from derive.symbols import control
 from numeric.certify import certify
@@ -96,7 +96,28 @@ def test_self_tests_say_how_the_branch_was_chosen(wishart):
     assert "continuation chose the branch" in repr(test)
 
 
-def test_float64_enclosures_of_coupled_equations_are_refused(wishart):
-    solution = compile(wishart)(**{k: float(v) for k, v in AT.items()})
-    with pytest.raises(NotSupportedError, match="its equations are coupled"):
-        enclosures(solution)
+def test_enclosures_of_a_grid_hold_the_reference_at_the_doubles_of_its_controls(noisy_features):
+    lam = np.array([[0.3], [0.01]])
+    solution = compile(noisy_features)(d=0.7, n=[0.5, 2.0, 0.9], p=0.9, lam=lam)
+    box = enclosures(solution)
+    assert np.all(box.verdict == Verdict.PHYSICAL)
+    assert "coupled" in repr(box)
+    at = {k: Fraction(float(v[1, 2])) for k, v in solution.controls.items()}
+    truth = reference(noisy_features, digits=30, **at)
+    assert set(truth.values) == set(box.mid)
+    for name, value in truth.values.items():
+        assert mpf(box.lower(name)[1, 2]) <= value <= mpf(box.upper(name)[1, 2])
+        assert np.max(box.width(name)) < 1e-10
+
+
+def test_enclosures_refuse_another_root_and_claim_no_branch_without_a_test(wishart):
+    solution = compile(wishart)(d=0.7, n=0.5, lam=[0.3, 0.4])
+    other = solution.unknowns["g_0_0"].copy()
+    other[0] = min(np.roots([0.3 * 1.4, 0.3 + 1 - 1.4, -1.0]).real)
+    box = enclosures(replace(solution, unknowns={"g_0_0": other}))
+    assert box.verdict[0] not in (Verdict.PHYSICAL, Verdict.UNIQUE)
+    assert box.verdict[1] == Verdict.PHYSICAL
+    assert np.isnan(box.mid["m"][0])
+    untested = enclosures(replace(solution, program=replace(wishart, stability=None)))
+    assert np.all(untested.verdict == Verdict.UNIQUE)
+    assert "continuation chose the branch" in untested.reason

@@ -17,6 +17,7 @@ from numeric.enclosure_kernel import EnclosureKernel, Rows, step_source
 from numeric.enclosures import enclosures
 from numeric.proof import Verdict
 from numeric.reference import reference
+from tests.function_systems import slow, soft, spread
 
 N = 4000
 
@@ -218,3 +219,17 @@ def test_the_generated_code_is_the_same_for_other_constants_and_has_no_fast_math
     other = program(deep_features(["tanh"]).system())
     assert step_source("one", careful_step(other, wanted)) == source
     assert step_source("one", quick_step(other, wanted, signs)) == quick
+
+
+def test_systems_with_functions_are_enclosed_with_outputs_and_slopes():
+    """exp, log, tanh, erf and others; what has no vector form says how it was proved."""
+    for system in (soft(), spread(), slow()):
+        first, second = (q.name for q in system.controls)
+        solution = compile(system)(**{first: [0.1, 1.5, np.nan], second: 2.0})
+        box = enclosures(solution)
+        assert list(box.proved) == [True, True, False]
+        assert "one point at a time" in repr(box)
+        at = {k: Fraction(float(v[0])) for k, v in solution.controls.items()}
+        truth = reference(system, digits=40, **at)
+        assert {n for n in box.mid if n.startswith("d")} > {"d"}
+        assert all(inside(box, n, 0, v) for n, v in truth.values.items())
