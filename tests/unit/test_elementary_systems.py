@@ -36,9 +36,9 @@ def test_lanes_are_chosen_and_one_point_at_a_time_agrees(lanes, name, rng):
     assert one.converged
     assert other.converged
     for key in (*one.unknowns, *one.outputs):
-        assert np.all(np.abs(one[key] - other[key]) <= one.error[key] + other.error[key]), key
+        assert np.all(np.abs(one[key] - other[key]) <= one.error[key] + other.error[key]), f"{key}"
     for key in one.unknowns:
-        assert np.max(np.abs(one[key] / other[key] - 1)) <= 1e-13, key
+        assert np.max(np.abs(one[key] / other[key] - 1)) <= 1e-13, f"{key}"
 
 
 @EACH
@@ -52,8 +52,8 @@ def test_values_and_slopes_lie_within_their_errors_of_thirty_digits(lanes, name,
     slopes = [f"d{o}_dlam" for o in found.outputs]
     for key in (*found.unknowns, *found.outputs, *slopes):
         off = np.array([float(e[key] - v) for e, v in zip(exact, found[key], strict=True)])
-        assert np.all(np.abs(off) <= found.error[key]), key
-        assert np.mean(found.error[key] <= 1e-12 * np.abs(found[key])) > 0.5, key
+        assert np.all(np.abs(off) <= found.error[key]), f"{key}"
+        assert np.mean(found.error[key] <= 1e-12 * np.abs(found[key])) > 0.5, f"{key}"
 
 
 @EACH
@@ -63,7 +63,7 @@ def test_numbers_do_not_depend_on_order_threads_or_points_per_block(lanes, name,
     once = lanes[name](**controls, threads=1)
     again = lanes[name](**{key: v[order] for key, v in controls.items()}, threads=3)
     for key in (*once.unknowns, *once.outputs):
-        assert np.array_equal(once[key][order], again[key]), key
+        assert np.array_equal(once[key][order], again[key]), f"{key}"
     frozen = lane_program(program(SYSTEMS[name]()), Asked(tuple(once.outputs)))
     flat = np.concatenate(list(controls.values()))
     outs = []
@@ -82,7 +82,7 @@ def test_numba_lanes_agree_to_rounding(lanes, name, rng):
     found = compile(SYSTEMS[name](), method="lanes", **lean)(**controls)
     expected = lanes[name](**controls)
     for key in (*found.unknowns, "a"):
-        assert np.all(np.abs(found[key] - expected[key]) <= 2 * expected.error[key]), key
+        assert np.all(np.abs(found[key] - expected[key]) <= 2 * expected.error[key]), f"{key}"
 
 
 def test_a_power_law_is_met_in_closed_form(lanes, rng):
