@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from flint import Ordering, fmpz_mpoly_ctx
-from sympy import Expr, Integer, Mul, Poly, Symbol, latex
+from sympy import Add, Expr, Integer, Mul, Poly, Symbol, latex
 
 from derive.block import Line, symbols_of
 from derive.errors import NotSupportedError
@@ -190,7 +190,7 @@ class Fractions:
         for exponents, coefficient in poly.to_dict().items():
             powers = (g ** int(k) for g, k in zip(self.generators, exponents, strict=True) if k)
             terms.append(Mul(Integer(int(coefficient)), *powers))
-        return sum(terms, Integer(0))
+        return Add(*terms)
 
 
 def _physical_factor(

@@ -16,6 +16,15 @@ def same_up_to_sign(found, expected):
     return expand(found - expected) == 0 or expand(found + expected) == 0
 
 
+def relative_size(polynomial, known):
+    """The value of a polynomial over the sum of the sizes of its terms."""
+    factors = ((t.as_coeff_Mul()[0], t.as_coeff_Mul()[1].as_powers_dict()) for t in polynomial.args)
+    terms = [
+        int(c) * mpmath.fprod(known[g.name] ** int(k) for g, k in p.items()) for c, p in factors
+    ]
+    return abs(sum(terms)) / sum(map(abs, terms))
+
+
 def test_marchenko_pastur_by_hand():
     # lam = x (2 - 1/(1 + x)) and m = 1/(2 x) give lam = (m + 1)/(m (2 m + 1)).
     relation = eliminate([(y, 1 / (1 + x))], (lam, x * (2 - y)), (m, 1 / (2 * x)), x)
@@ -90,3 +99,17 @@ def test_the_polynomial_vanishes_at_the_reference():
         scale = sum(abs(c) * root**k for k, c in enumerate(reversed(coefficients)))
         assert abs(mpmath.polyval(coefficients, root)) < scale * mpmath.mpf(10) ** -38
         assert abs(mpmath.polyval(coefficients, root * 1.001)) > scale * mpmath.mpf(10) ** -6
+
+
+def test_an_error_with_every_control_left_open_vanishes_at_the_reference():
+    model = deep_features(["erf"])
+    relation = model.system().polynomial("E_test")
+    point = reference(model.system(), 50, alpha=2, gamma=(3,), lam="0.1", noise="0.2")
+    with mpmath.workdps(60):
+        known = {s.name: mpmath.mpf(str(e.evalf(60))) for s, e in model.constants()}
+        known |= {"alpha": 2, "gamma_1": 3, "lam": 1 / mpmath.mpf(10), "noise": 1 / mpmath.mpf(5)}
+        known |= {"signal": 1, "E_test": point["E_test"]}
+        assert len(relation.expr.args) > 2000
+        assert relative_size(relation.expr, known) < mpmath.mpf(10) ** -45
+        moved = known | {"E_test": point["E_test"] * 1.001}
+        assert relative_size(relation.expr, moved) > mpmath.mpf(10) ** -20
