@@ -229,12 +229,18 @@ def test_every_error_of_the_tree_is_drawn_at_its_top():
 
 
 def test_front_doors_only_pass_names_on():
-    for package in ("derive", "numeric"):
-        body = parsed(ROOT / package / "__init__.py").body
-        assert {type(n) for n in body[1:]} <= {ast.ImportFrom, ast.Assign}
-        passed = {a.asname for n in body for a in getattr(n, "names", [])}
-        listed = ast.literal_eval(body[-1].value)
-        assert sorted(listed) == sorted(passed)
+    for package in ("derive", "derive/theory", "numeric"):
+        _, *body, last = parsed(ROOT / package / "__init__.py").body
+        (seen,) = (n for n in body if isinstance(n, ast.If))
+        assert {type(n) for n in body} == {ast.ImportFrom, ast.If, ast.Assign}
+        assert ast.unparse(seen.test) == "TYPE_CHECKING"
+        assert not seen.orelse
+        assert {type(n) for n in seen.body} == {ast.ImportFrom}
+        assert ast.unparse(last) == "on_first_use(__name__, _HOMES)"
+        homes, listed = (ast.literal_eval(n.value) for n in body if isinstance(n, ast.Assign))
+        passed = {a.asname: n.module for n in seen.body for a in n.names}
+        assert homes == passed
+        assert listed == sorted(passed)
 
 
 def test_no_module_imports_from_a_front_door():
