@@ -54,6 +54,7 @@ from derive.chains.inner_roots import line as _line
 from derive.chains.layer_chain import Base, Chain, Layer, Teacher, alpha, lam, noise, width
 from derive.chains.random_gain import Mixed, MixedLayer
 from derive.chains.structured_weights import Structured
+from derive.gaps import Gap
 from derive.provenance import SCHRODER_2023, SCHRODER_2024, THIS
 from derive.rewrite import Log, Step
 from derive.symbols import Quantity
@@ -158,6 +159,7 @@ class CovarianceRoute(_Route):
         start = chain.base.df(self.x[0])
         self.df = [_line(self.lines, f"df_{name}", rf"\mathrm{{df}}_{{{name}}}", start)]
         self.empty = chain.base.empty(self.x[0])
+        self.slack: tuple[Expr, int] = (Integer(0), -1)
         for layer, below in zip(chain.layers, chain.widths, strict=False):
             self._climb(layer, below)
 
@@ -175,14 +177,21 @@ class CovarianceRoute(_Route):
             gap = layer.width - self.df[-1]
             wide = f"layer {layer.level} is wide enough to pass the signal"
             self.take(
-                Equation(x, layer.a * ridge * gap / below - layer.b),
+                Equation(x, layer.a * ridge * gap / below - layer.b, gap=self.gap(layer.width)),
                 Condition(gap, wide, (x + layer.b) * ridge),
             )
             grown = self.df[-1] + layer.b * below / (layer.a * ridge)
             tag = rf"\mathrm{{df}}_{{{layer.level}}}"
             self.df.append(_line(self.lines, f"df_{layer.level}", tag, grown))
             self.empty = x * below / (layer.a * ridge * layer.width)
+            self.slack = (below / (layer.a * ridge), len(self.equations) - 1)
         self.climbed.append(_Climbed(layer, ridge, rows, mixed))
+
+    def gap(self, room: Expr) -> Gap:
+        """Return the difference of some room and the degrees of freedom so far."""
+        width_here = self.chain.widths[len(self.df) - 1]
+        rest = width_here * self.empty
+        return Gap(room, self.df[-1], width_here, rest, *self.slack)
 
     def rates(self) -> tuple[list[Symbol], list[Expr], Expr]:
         """Write q_l and s_l of all levels; also return how much s grows beyond the teacher.
@@ -245,15 +254,18 @@ class CovarianceRoute(_Route):
         gammas, teacher = chain.widths, chain.teacher
         q, s, beyond = self.rates()
         spare = _line(lines, "spare", r"(\alpha-\mathrm{df}_L)", ridge * gammas[-1] / x[-1])
-        gain = _line(lines, "gain", r"\frac{1}{1-\delta}", alpha * s[-1] / (s[-1] * spare + q[-1]))
+        gain = _line(lines, "gain", r"\frac{1}{1-\delta}", alpha / (spare + q[-1] / s[-1]))
         bias: Expr = Integer(0)
         if teacher.signal != 0:
-            seen = teacher.level
+            seen, later = teacher.level, Integer(0)
+            if beyond != 0:
+                risen = _line(lines, "risen", r"(s_L-s)", beyond)
+                later = _line(lines, "later", r"\beta", 1 / (1 + s[seen] / risen))
             if seen == 0 and chain.base.powers:
-                left = chain.base.lost(x[0]) * beyond + chain.base.lost(x[0], order=2)
-                share = teacher.signal * left / s[-1]
+                left = chain.base.lost(x[0]) * later + chain.base.lost(x[0], order=2) / s[-1]
+                share = teacher.signal * left
             else:
-                share = (df[seen] * beyond + q[seen]) / s[-1]
+                share = df[seen] * later + q[seen] / s[-1]
                 share = teacher.signal * x[seen] / gammas[seen] * share
             bias = _line(lines, "bias", r"B", share)
         e_test = gain * (noise + teacher.hidden + bias)
@@ -279,7 +291,9 @@ def covariance_system(chain: Chain) -> System:
     x, last = route.x[-1], chain.widths[-1]
     spare = alpha - route.df[-1]
     below = "degrees of freedom stay below the sample size"
-    route.take(Equation(lam, x * spare / last), Condition(spare, below, lam * x))
+    route.take(
+        Equation(lam, x * spare / last, gap=route.gap(alpha)), Condition(spare, below, lam * x)
+    )
     outputs = route.outputs(lam)
     log = chain.log
     for step in (

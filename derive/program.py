@@ -23,7 +23,7 @@ what a certificate evaluates: an interval Newton step about a point, and the bra
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -33,20 +33,20 @@ from derive.block import (
     Block,
     Line,
     chain,
-    forward,
     fresh,
     magnitude,
     named,
     symbols_of,
 )
 from derive.certificate import Proof
+from derive.complement import Carried, carried
 from derive.constant import definitions
 from derive.errors import NotSupportedError
 from derive.printing.machine_form import machine_form
 from derive.printing.partials import Tangents, along, bound
 from derive.rewrite import Log
 from derive.symbols import Quantity
-from derive.system import System
+from derive.system import Equation, System
 from derive.tables import TableMean, means_of
 from derive.tower import rests
 
@@ -68,6 +68,7 @@ class Program:
         constants: exact values of the constant symbols used by the blocks.
         start, tower, descent, newton, report, slopes: straight-line blocks.
         later: builds ``slopes``, the longest of them, when it is first asked for.
+        landing: the residual with gaps in plain form, and what is positive where that is enough.
         proof: what certificates evaluate; not part of the key.
         log: log of the System.
         key: content key, the hash of everything that determines the numbers.
@@ -86,6 +87,7 @@ class Program:
     newton: Block
     report: Block
     later: Callable[[], Block] = field(repr=False, compare=False)
+    landing: Block
     proof: Proof
     log: Log = field(default=Log(), compare=False)
     assumptions: tuple[str, ...] = ()
@@ -112,6 +114,8 @@ class Program:
         parts += [f"{s} = {srepr(e)}" for s, e in self.constants]
         for block in self.blocks().values():
             parts += [f"{s} = {e}" for s, e in block.lines] + [str(e) for e in block.results]
+        for margin in self.landing.results[1:]:
+            parts.append(str(margin))
         parts += [f"{f.head}: {f.table.key}" for f in self.means]
         return "\n".join(parts)
 
@@ -180,7 +184,9 @@ def program(model: "System | Program | Declaration", slope_control: str = "lam")
     names = [q.name for q in system.controls]
     if slope_control == "lam" and "lam" not in names:
         slope_control = names[-1]
-    builder = _Builder(system, slope_control)
+    ready = carried(system)
+    plain = _Builder(Carried(system), slope_control)
+    builder = _Builder(ready, slope_control) if ready.margins else plain
     return Program(
         name=system.name,
         inputs=system.controls,
@@ -189,14 +195,15 @@ def program(model: "System | Program | Declaration", slope_control: str = "lam")
         outputs=tuple(system.outputs),
         slope_control=slope_control,
         constants=system.constants,
-        start=builder.start(),
+        start=plain.start(),
         tower=builder.tower(),
-        descent=builder.descent(),
+        descent=plain.descent(),
         newton=builder.newton(),
         report=builder.report(),
         later=builder.slopes,
-        proof=builder.proof(),
-        log=system.log,
+        landing=plain.landing(ready.margins),
+        proof=plain.proof(),
+        log=ready.system.log,
         assumptions=system.assumptions,
     )
 
@@ -228,8 +235,9 @@ class _Linear:
 class _Builder:
     """Builds the blocks of one triangular System."""
 
-    def __init__(self, system: System, slope_control: str) -> None:
-        self.system = system
+    def __init__(self, ready: Carried, slope_control: str) -> None:
+        self.system = system = ready.system
+        self.ready = ready
         self.x = system.unknowns
         self.n = len(self.x)
         self.constants = tuple(s for s, _ in system.constants)
@@ -261,35 +269,42 @@ class _Builder:
         tower = self.system.tower()
         lines = tower.lines()
         value = self.closing.rhs - self.closing.lhs
-        slopes, rate = tower.rates("t")
+        slopes, rate = replace(tower, definitions=self.ready.plain).rates("t")
         results = (*self.x[1:], value, chain(value, rate), *more(rate))
         return self.block((self.x[0],), (*lines, *slopes), results)
 
     @cached_property
     def _jacobian(self) -> tuple[list[Line], list[list[Expr]]]:
+        return self._rows(self.system.equations)
+
+    def _rows(self, equations: Sequence[Equation]) -> tuple[list[Line], list[list[Expr]]]:
         """Return lines and rows: partial derivatives of each right side in each unknown.
 
         Row i of an implicit equation also holds its own unknown i + 1; no other row does.
         """
         lines: list[Line] = []
-        rows: list[list[Expr]] = [[] for _ in self.system.equations]
+        rows: list[list[Expr]] = [[] for _ in equations]
         for j, unknown in enumerate(self.x):
-            new, rate = forward(self.base, {unknown: Integer(1)}, f"j{j}")
+            new, rate = self.ready.forward({unknown: Integer(1)}, f"j{j}")
             lines.extend(new)
-            for i, equation in enumerate(self.system.equations):
+            for i, equation in enumerate(equations):
                 reach = i if equation.solved is None else i + 1
                 entry = chain(equation.rhs, rate) if j <= reach else Integer(0)
-                rows[i].append(named(entry, f"J_{i}_{j}", lines))
+                rows[i].append(named(entry, f"K_{i}_{j}", lines))
         return lines, rows
 
-    def _along(self, rows: list[list[Expr]]) -> tuple[list[Line], list[Expr], Expr]:
+    def _along(
+        self, rows: list[list[Expr]], letter: str = "A"
+    ) -> tuple[list[Line], list[Expr], Expr]:
         """Return lines, A_i = dx_i/dx_0 and the slope of the closing equation along the tower."""
         lines: list[Line] = []
         A: list[Expr] = [Integer(1)]
         for i in range(1, self.n):
             total = Add(*(rows[i - 1][j] * A[j] for j in range(i))) / self._pivot(rows, i)
-            A.append(named(total, f"A_{i}", lines))
-        slope = named(Add(*(c * a for c, a in zip(rows[-1], A, strict=True))), "A_closing", lines)
+            A.append(named(total, f"{letter}_{i}", lines))
+        slope = named(
+            Add(*(c * a for c, a in zip(rows[-1], A, strict=True))), f"{letter}_closing", lines
+        )
         return lines, A, slope
 
     def _pivot(self, rows: list[list[Expr]], i: int) -> Expr:
@@ -321,7 +336,7 @@ class _Builder:
     def newton(self) -> Block:
         jacobian, rows = self._jacobian
         along, A, slope = self._along(rows)
-        defects = [e.residual for e in self.system.equations]
+        defects = self.ready.residuals([e.residual for e in self.system.equations])
         solve, step = self._solve(rows, A, slope, defects, "n")
         return self.block(self.x, (*self.base, *jacobian, *along, *solve), step)
 
@@ -404,11 +419,24 @@ class _Builder:
         results = [carried.residual, *carried.x_error, *values, *out_error]
         return self.block(self.x, lines, results)
 
+    def landing(self, margins: Sequence[Expr]) -> Block:
+        """Return the residual alone, and margins."""
+        tangents, sides = self._sides()
+        bounds, known = tangents.bounds(self._constant_errors(), UNIT, "r", self.ready.rounding)
+        lines = [*self.base, *tangents.lines, *bounds]
+        residual, _ = self._scales(known, sides, lines)
+        return self.block(self.x, lines, (residual, *margins))
+
+    def _sides(self) -> tuple[Tangents, list[tuple[tuple[Symbol, Expr], ...]]]:
+        """Return partial derivatives of the definitions, and those of the right sides."""
+        tangents = Tangents(self.base, (*self.x, *self.constants), self.ready.along)
+        equations = self.system.equations
+        return tangents, [tangents.partials(f"side_{i}", e.rhs) for i, e in enumerate(equations)]
+
     @cached_property
     def _carried(self) -> "_Carried":
         """Carry residuals and their rounding bounds to the unknowns."""
-        tangents = Tangents(self.base, (*self.x, *self.constants))
-        sides = [tangents.partials(f"side_{i}", e.rhs) for i, e in enumerate(self.system.equations)]
+        tangents, sides = self._sides()
         reads = {n: tangents.partials(f"out_{n}", e) for n, e in self.system.outputs.items()}
         rates: list[dict[Symbol, Expr]] = []
         pushes: list[Line] = []
@@ -416,7 +444,7 @@ class _Builder:
             new, rate = tangents.push({unknown: Integer(1)}, f"e{i}")
             pushes.extend(new)
             rates.append(rate)
-        bounds, known = tangents.bounds(self._constant_errors(), UNIT, "r")
+        bounds, known = tangents.bounds(self._constant_errors(), UNIT, "r", self.ready.rounding)
         lines = [*self.base, *tangents.lines, *pushes, *bounds]
         residual, scales = self._scales(known, sides, lines)
         columns = self._columns(sides, rates, lines)
@@ -457,7 +485,7 @@ class _Builder:
         lines.extend(new)
         columns = []
         for j in range(self.n):
-            unit = [Integer(int(i == j)) for i in range(self.n)]
+            unit = self.ready.residuals([Integer(int(i == j)) for i in range(self.n)])
             new, column = self._solve(rows, A, slope, unit, f"c{j}")
             lines.extend(new)
             columns.append(column)
@@ -472,16 +500,17 @@ class _Builder:
         The errors of the unknowns and all roundings are carried through every line by absolute
         values, so the bound is first order and may be generous where errors would cancel.
         """
-        jacobian, rows = self._jacobian
-        along, A, slope = self._along(rows)
-        direct, rate = forward(self.base, {self.control: Integer(1)}, "p")
-        lines = [*self.base, *jacobian, *along, *direct]
-        defects = [chain(e.residual, rate) for e in self.system.equations]
+        base, equations = self.ready.solved()
+        jacobian, rows = self._rows(equations)
+        along, A, slope = self._along(rows, "T")
+        direct, rate = self.ready.forward({self.control: Integer(1)}, "p")
+        lines = [*base, *jacobian, *along, *direct]
+        defects = [chain(e.residual, rate) for e in equations]
         solve, step = self._solve(rows, A, slope, defects, "p")
         lines.extend(solve)
         seeds: dict[Symbol, Expr] = {self.control: Integer(1)}
         seeds.update(zip(self.x, step, strict=True))
-        total, rate = forward(self.base, seeds, "q")
+        total, rate = self.ready.forward(seeds, "q", solved=True)
         lines.extend(total)
         derivatives = [
             named(chain(e, rate), f"slope_{name}", lines) for name, e in self.system.outputs.items()
@@ -493,7 +522,7 @@ class _Builder:
         for unknown, error in zip(self.x, carried.x_error, strict=True):
             known[unknown] = named(error, f"{unknown.name}_error", before)
         tangents = Tangents(lines, (*self.x, *self.constants))
-        bounds, known = tangents.bounds(known, UNIT, "z")
+        bounds, known = tangents.bounds(known, UNIT, "z", self.ready.rounding)
         errors = [known[d] if isinstance(d, Symbol) else Integer(0) for d in derivatives]
         before = [*lines, *before, *(p for p in tangents.lines if p[0] not in taken), *bounds]
         return self.block(self.x, before, (*derivatives, *errors))

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from sympy import Expr, Integer, Symbol
 
 from derive.block import Line, chain, fresh, named, symbols_of
+from derive.gaps import Gap
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,13 @@ class Equation:
         lhs: left side.
         rhs: right side.
         solved: how to find the unknown that the equation determines, where it is implicit.
+        gap: a difference that the equation rests on and that may cancel, with its other form.
     """
 
     lhs: Expr
     rhs: Expr
     solved: Solved | None = None
+    gap: Gap | None = None
 
     @property
     def residual(self) -> Expr:

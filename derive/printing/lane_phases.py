@@ -261,6 +261,11 @@ class Copy:
         lines = [(new.get(s, s), renamed(e, new)) for s, e in block.lines]
         return lines, [renamed(e, new) for e in block.results]
 
+    def landing(self) -> tuple[list[Line], Expr, list[Expr]]:
+        """Return the lines of the residual in plain form, the residual, and margins."""
+        lines, (residual, *margins) = self(self.program.landing)
+        return lines, residual, margins
+
     def residual(self) -> tuple[list[Line], Expr]:
         """Return the lines of the residual, and the residual."""
         report = self.program.report

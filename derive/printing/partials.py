@@ -23,6 +23,7 @@ class Tangents:
     Args:
         code: the straight-line code.
         moving: inputs that move; every other input counts as constant.
+        along: lines that ``push`` differentiates in another form.
 
     Example:
         >>> from sympy.abc import x, y
@@ -32,12 +33,22 @@ class Tangents:
         (2*x, 3*y_by_x)
     """
 
-    def __init__(self, code: Iterable[Line], moving: Iterable[Symbol]) -> None:
+    def __init__(
+        self,
+        code: Iterable[Line],
+        moving: Iterable[Symbol],
+        along: Mapping[Symbol, Expr] | None = None,
+    ) -> None:
         self.code = tuple(code)
         self.lines: list[Line] = []
         self._moving = set(moving)
         self._partials: dict[str, tuple[tuple[Symbol, Expr], ...]] = {}
         self._of_line = [self.partials(symbol.name, expr) for symbol, expr in self.code]
+        self._along = along or {}
+        self._pushed = list(self._of_line)
+        for k, (symbol, _) in enumerate(self.code):
+            if symbol in self._along:
+                self._pushed[k] = self.partials(f"{symbol.name}_along", self._along[symbol])
 
     def partials(self, name: str, expr: Expr) -> tuple[tuple[Symbol, Expr], ...]:
         """Return pairs (argument, partial derivative) of an expression, named after ``name``."""
@@ -56,21 +67,30 @@ class Tangents:
         """Carry a direction along the code: its lines, and the rate of every symbol."""
         rate: dict[Symbol, Expr] = dict(seeds)
         out: list[Line] = []
-        for (symbol, _), pairs in zip(self.code, self._of_line, strict=True):
-            rate[symbol] = named(along(pairs, rate), f"{symbol.name}_{tag}", out)
+        for (symbol, _), pairs in zip(self.code, self._pushed, strict=True):
+            total = along(pairs, rate)
+            plain = symbol in self._along
+            rate[symbol] = total if plain else named(total, f"{symbol.name}_{tag}", out)
         return tuple(out), rate
 
     def bounds(
-        self, errors: Mapping[Symbol, Expr], unit: Expr, tag: str
+        self,
+        errors: Mapping[Symbol, Expr],
+        unit: Expr,
+        tag: str,
+        rounding: Mapping[Symbol, Expr] | None = None,
     ) -> tuple[tuple[Line, ...], dict[Symbol, Expr]]:
         """Carry first-order rounding bounds along the code, as ``derive.block.running_error``.
 
-        Moving inputs that are missing in ``errors`` count as exact.
+        Moving inputs that are missing in ``errors`` count as exact. ``rounding`` gives those lines
+        whose own rounding is known, in units.
         """
         known: dict[Symbol, Expr] = dict(errors)
         out: list[Line] = []
         for (symbol, expr), pairs in zip(self.code, self._of_line, strict=True):
-            total = bound(expr, pairs, known, unit)
+            own = (rounding or {}).get(symbol)
+            new = bound(expr, pairs, known, unit) if own is None else own * unit
+            total = new if own is None else new + passed(pairs, known)
             known[symbol] = named(total, f"{symbol.name}_{tag}", out)
         return tuple(out), known
 
@@ -87,4 +107,9 @@ def bound(
     more, relative = rounding_of(expr)
     weight = unit * (Integer(1 + count_ops(expr)) + function_units(expr) + more) + relative
     total: Expr = weight * magnitude(expr) if expr.free_symbols or more else Integer(0)
-    return total + Add(*(Abs(p) * errors[s] for s, p in pairs if errors.get(s, Integer(0)) != 0))
+    return total + passed(pairs, errors)
+
+
+def passed(pairs: Sequence[tuple[Symbol, Expr]], errors: Mapping[Symbol, Expr]) -> Expr:
+    """Return what the errors of arguments leave, by absolute values."""
+    return Add(*(Abs(p) * errors[s] for s, p in pairs if errors.get(s, Integer(0)) != 0))

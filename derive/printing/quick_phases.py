@@ -12,8 +12,8 @@ begin     invariants of the point, and the start
 descend   one Newton step on the tower; repeated while any lane is ``far``. The step of a lane that
           is not far is not taken, so a lane that has converged repeats the same numbers
 land      takes that step, the later unknowns along their tangents; the residual; a lane has
-          ``failed`` unless its step was small, all branch conditions hold, and the residual is at
-          rounding level
+          ``failed`` unless its step was small, all branch conditions hold, the residual is at
+          rounding level, and no two complements of a gap (``derive.gaps``) are small
 ========  ==========================================================================================
 
 The tower loses the digits of the later unknowns, which are differences. The step along the tangents
@@ -23,7 +23,7 @@ restores them, as a Newton step on the full system does: it solves the closing e
 from collections.abc import Iterable
 from dataclasses import replace
 
-from sympy import Abs, Add, And, Expr, Integer, Pow, Rational, Symbol
+from sympy import Abs, Add, And, Expr, Integer, Min, Mul, Pow, Rational, Symbol
 from sympy.logic.boolalg import Boolean
 
 from derive.block import Block, fresh, renamed, symbols_of
@@ -117,20 +117,28 @@ class _Phases:
     def _land(self) -> Phase:
         x0 = self.x[0]
         landed = fresh("lane_landed")
-        lines, residual = self.copy.residual()
-        more, holds = self.copy(self.program.proof.conditions)
+        lines, residual, margins = self.copy.landing()
+        more, holds = self.copy(_needed(self.program.proof.conditions))
         known = {s for s, _ in lines}
         lines += [line for line in more if line[0] not in known]
         largest = Namer(lines)("residual", residual)
-        good = And(largest <= ROUNDED * UNIT, self.far < HALF, *(c > 0 for c in holds))
+        apart = [Min(*margins, evaluate=False)] if margins else []
+        good = And(largest <= ROUNDED * UNIT, self.far < HALF, *(c > 0 for c in (*holds, *apart)))
         rows = (*self.x, largest, Integer(0), self.count, choose(good, Integer(0), Integer(1)))
         places = (*(fresh(f"row_{i}") for i in range(len(rows) - 1)), self.failed)
         here = {x0: landed}
         lines = [(landed, x0 - self.move), *((s, renamed(e, here)) for s, e in lines)]
         stores = [(p, renamed(e, here)) for p, e in zip(places, rows, strict=True)]
         phase = make_phase(self.lowering, lines, stores)
-        ratios = self.program.report.results[0].atoms(Pow)
+        ratios = self.program.landing.results[0].atoms(Pow)
         return _rough(phase, (r.base for r in ratios if r.exp == -1))
+
+
+def _needed(conditions: Block) -> Block:
+    """Leave out what is positive wherever the unknowns are: conditions, and factors of others."""
+    open_ = (c for c in conditions.results if c.is_Symbol or not c.is_positive)
+    kept = tuple(Mul(*(f for f in Mul.make_args(c) if c == f or not f.is_positive)) for c in open_)
+    return Block(conditions.inputs, conditions.lines, kept).pruned()
 
 
 def _rough(phase: Phase, bases: Iterable[Expr]) -> Phase:
