@@ -23,7 +23,7 @@ from sympy import Abs, Expr, Integer, Piecewise, Symbol
 from derive.errors import InternalError
 from derive.printing.lane_phases import NEAR, LaneProgram, Phase, Quick, choose
 from derive.printing.lane_program import lane_program
-from numeric.bench import LEAN, workload
+from numeric.bench_features import LEAN, workload
 from numeric.vector_code import compile_vectors, has_estimates, lanes_that_fit
 from numeric.vector_ir import vector_source
 

@@ -117,7 +117,7 @@ def scipy_root(work: Workload) -> Solve:
     rows = [[r.diff(u) for u in unknowns] for r in residuals]
     slope = lambdify(args, rows, modules="math", cse=True)
     root: Any = optimize.root
-    start = _scalar_start(work)
+    start = scalar_start(work)
 
     def solve(inputs: Array) -> tuple[Array, float]:
         out, calls = np.full((len(unknowns), inputs.shape[1]), np.nan), 0
@@ -130,7 +130,8 @@ def scipy_root(work: Workload) -> Solve:
     return solve
 
 
-def _scalar_start(work: Workload) -> Callable[[Array], list[float]]:
+def scalar_start(work: Workload) -> Callable[[Array], list[float]]:
+    """Return where our solver starts, as a function of one point's controls."""
     printer = ScalarPrinter(rename(work.program))
     space: dict[str, Any] = {"math": math, "UNIT": 2.0**-53}
     for name in ("start", "tower"):

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from numeric.bench import workload
+from numeric.bench_features import workload
 from numeric.bench_rivals import fixed_point, scipy_root
 from numeric.bench_start import start_time
 from numeric.compiled import METHODS, compile

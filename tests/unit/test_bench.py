@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from numeric.bench import Method, measure, table, workload
+from numeric.bench_features import method, workload
 from numeric.bench_freezing import freezing
 from numeric.bench_rivals import fixed_point, scipy_root
+from numeric.bench_table import measure, table
 from numeric.compiled import compile
 
 
@@ -33,9 +34,9 @@ def test_the_residual_of_our_answer_is_at_rounding_and_of_a_wrong_one_is_not(sol
 
 def test_the_table_names_methods_and_wrong_answers(solved):
     work, ours = solved
-    right = Method("right", 32, 0.5, lambda inputs: (ours, 4.0))
-    wrong = Method("wrong", 32, 0.0, lambda inputs: (ours * 2, 1.0))
-    text = table(measure(work, [right, wrong], 1))
+    right = method(work, "right", 32, 0.5, lambda inputs: (ours, 4.0))
+    wrong = method(work, "wrong", 32, 0.0, lambda inputs: (ours * 2, 1.0))
+    text = table(measure("one layer", [right, wrong], 1))
     first, second = text.splitlines()[2:]
     assert "right" in first
     assert "0.00%" in first
