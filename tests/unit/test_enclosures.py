@@ -11,7 +11,7 @@ from derive.errors import NotConvergedError, NotSupportedError, UnknownNameError
 from derive.printing.enclosure_steps import Wanted, careful_step, quick_step
 from derive.program import program
 from derive.theory.deep_features import deep_features
-from numeric.bench import workload
+from numeric.bench_features import workload
 from numeric.compiled import compile
 from numeric.enclosure_kernel import EnclosureKernel, Rows, step_source
 from numeric.enclosures import enclosures
