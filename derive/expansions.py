@@ -21,7 +21,7 @@ from sympy import Expr, Integer, Symbol, oo
 from derive.balls import Ball, enclose
 from derive.block import Line, symbols_of
 from derive.eliminate import Fractions
-from derive.enclosing.interval_newton import Precision, solved
+from derive.enclosing.interval_newton import precision_for, solved
 from derive.errors import NotConvergedError, NotSupportedError, RangeError, UnknownNameError
 from derive.exact import Number, exact_number
 from derive.spectra.curve import evaluate, value_of
@@ -115,7 +115,7 @@ def expand(
         raise UnknownNameError(f"output {output!r}", f"the outputs are {known}", "use one")
     target = oo if at is oo else exact_number(at)
     path = _Path(system, control, values)
-    with Precision(digits):
+    with precision_for(digits):
         s, o = path.series(output, target, terms + 3)
         start, root, found = puiseux(s, o, terms)
         return Expansion(output, control, target, start, root, tuple(map(Ball.from_arb, found)))

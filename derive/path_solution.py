@@ -4,7 +4,8 @@ Stage: inside ``numeric.reference``. It shares the printed equations with the co
 nothing else: steps, corrector and linear solves are written anew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from types import CodeType
 from typing import Any
 
@@ -12,7 +13,7 @@ import mpmath
 
 from derive.block import Block
 from derive.codegen import MpmathPrinter, function, rename
-from derive.coupled import CoupledProgram
+from derive.coupled import AnyProgram, CoupledProgram
 from derive.errors import NotConvergedError
 
 _CODE: dict[str, CodeType] = {}
@@ -38,7 +39,7 @@ def solve_along_path(
     Accuracy: Newton at the end runs until its step is at the working precision.
     """
     namespace: dict[str, Any] = {"mp": mp, "UNIT": mp.mpf(2) ** (-mp.prec)}
-    exec(_code(program), namespace)  # our own printed code
+    exec(printed(program, partial(_blocks, program)), namespace)  # our own printed code
     values = [controls[q.name] for q in program.inputs]
     walk = _Walk(mp, namespace, values, len(program.unknowns), near)
     x = walk.to_the_end()
@@ -165,19 +166,23 @@ def _solved(mp: Any, matrix: list[Values], right: Values) -> Values:
     return [-v for v in mp.lu_solve(mp.matrix(matrix), mp.matrix(right))]
 
 
-def _code(program: CoupledProgram) -> CodeType:
-    """Print the blocks that a reference needs, without the error bounds of float64."""
+def _blocks(program: CoupledProgram) -> dict[str, Block]:
+    """Return the blocks that a reference needs, without the error bounds of float64."""
+    n, count = len(program.unknowns), len(program.outputs)
+    first = 2 * n + n * n
+    report = program.report
+    values = Block(report.inputs, report.lines, report.results[first : first + count])
+    blocks: dict[str, Block] = {"start": program.start, "step": program.step}
+    blocks |= {"outputs": values.pruned()}
+    return blocks | ({"slopes": program.slopes} if program.slope_control else {})
+
+
+def printed(program: AnyProgram, blocks: Callable[[], Mapping[str, Block]]) -> CodeType:
+    """Return blocks as mpmath functions, by the key of their program; ``blocks`` if it is new."""
     key = program.key
     if key not in _CODE:
-        n, count = len(program.unknowns), len(program.outputs)
-        first = 2 * n + n * n
-        report = program.report
-        values = Block(report.inputs, report.lines, report.results[first : first + count])
-        blocks: dict[str, Block] = {"start": program.start, "step": program.step}
-        blocks |= {"outputs": values.pruned()}
-        blocks |= {"slopes": program.slopes} if program.slope_control else {}
         printer = MpmathPrinter(rename(program))
-        texts = [function(name, block, printer) for name, block in blocks.items()]
+        texts = [function(name, block, printer) for name, block in blocks().items()]
         while len(_CODE) >= _CODE_SIZE:
             _CODE.pop(next(iter(_CODE)))
         _CODE[key] = compile("\n\n".join(texts), f"<mpmath {key}>", "exec")

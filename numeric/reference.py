@@ -10,7 +10,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from types import CodeType
 from typing import Any
 
 import mpmath
@@ -18,7 +17,6 @@ from sympy import SympifyError
 
 from derive.balls import enclose
 from derive.block import Block
-from derive.codegen import MpmathPrinter, function, rename
 from derive.coupled import (
     AnyProgram,
     CoupledDeclaration,
@@ -28,7 +26,7 @@ from derive.coupled import (
 )
 from derive.errors import NotConvergedError, RangeError, ShapeError, UnknownNameError
 from derive.exact import exact_number
-from derive.path_solution import solve_along_path
+from derive.path_solution import printed, solve_along_path
 from derive.program import Declaration, Program
 from derive.program import program as freeze
 from derive.system import System
@@ -36,8 +34,6 @@ from derive.tables import table_function
 from numeric.controls import ungroup
 
 _MAX_STEPS = 2000
-_CODE: dict[str, CodeType] = {}
-_CODE_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -200,27 +196,20 @@ def _namespace(program: Program, mp: Any) -> dict[str, Any]:
     """Execute the printed blocks against one mpmath context."""
     namespace: dict[str, Any] = {"mp": mp, "UNIT": mp.mpf(2) ** (-mp.prec)}
     namespace |= {f.head: table_function(f, partial(_mpf, mp)) for f in program.means}
-    exec(_code(program), namespace)  # our own printed code
+    exec(printed(program, partial(_blocks, program)), namespace)  # our own printed code
     return namespace
 
 
-def _code(program: Program) -> CodeType:
-    """Print the blocks that a reference needs: without the error bounds of float64."""
-    key = program.key
-    if key not in _CODE:
-        n, count = len(program.unknowns), len(program.outputs)
-        blocks = program.blocks()
-        needed = {name: blocks[name] for name in ("start", "tower", "newton")}
-        for name, first in (("report", 1 + n), ("slopes", 0)):
-            full = blocks[name]
-            results = full.results[first : first + count]
-            needed[name] = Block(full.inputs, full.lines, results).pruned()
-        printer = MpmathPrinter(rename(program))
-        texts = [function(name, block, printer) for name, block in needed.items()]
-        while len(_CODE) >= _CODE_SIZE:
-            _CODE.pop(next(iter(_CODE)))
-        _CODE[key] = compile("\n\n".join(texts), f"<mpmath {key}>", "exec")
-    return _CODE[key]
+def _blocks(program: Program) -> dict[str, Block]:
+    """Return the blocks that a reference needs: without the error bounds of float64."""
+    n, count = len(program.unknowns), len(program.outputs)
+    blocks = program.blocks()
+    needed = {name: blocks[name] for name in ("start", "tower", "newton")}
+    for name, first in (("report", 1 + n), ("slopes", 0)):
+        full = blocks[name]
+        results = full.results[first : first + count]
+        needed[name] = Block(full.inputs, full.lines, results).pruned()
+    return needed
 
 
 def _mpf(mp: Any, expr: Any) -> Any:

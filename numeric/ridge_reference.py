@@ -17,7 +17,7 @@ from flint import ctx as flint_context
 from sympy import Expr, Rational
 
 from derive.balls import Ball, enclose
-from derive.enclosing.interval_newton import Precision, solved
+from derive.enclosing.interval_newton import precision_for, solved
 from derive.errors import NotConvergedError, RangeError, ShapeError
 from derive.exact import Number, exact_number
 
@@ -94,7 +94,7 @@ def ridge_balls(
     if ridge == 0 and r == 1:
         raise RangeError("lam = 0 at n = p", "the error diverges", "give lam > 0 or another n")
     for extra in (10, 40, 160):
-        with Precision(digits + extra):
+        with precision_for(digits + extra):
             found = _point(modes, _ball(r), _ball(ridge), _ball(level))
             balls = {name: Ball.from_arb(value) for name, value in found.items()}
         if all(ball.digits >= digits for ball in balls.values()):

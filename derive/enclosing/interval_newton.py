@@ -4,29 +4,22 @@ Stage: below expansions and proved digits; works on real and complex balls of py
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from flint import acb, arb
 from flint import ctx as flint_context
 
+from derive.enclosing.ball_program import working_precision
 from derive.errors import NotConvergedError
 
 _GUARD_BITS = 40
 _STEPS = 60
 
 
-class Precision:
-    """Work at the bits for so many digits, and restore the precision after."""
-
-    def __init__(self, digits: int) -> None:
-        self.bits = int(digits * 3.33) + _GUARD_BITS
-
-    def __enter__(self) -> None:
-        self.before = flint_context.prec
-        flint_context.prec = 2 * self.bits
-
-    def __exit__(self, *_: object) -> None:
-        flint_context.prec = self.before
+def precision_for(digits: int) -> AbstractContextManager[None]:
+    """Work at twice the bits of so many digits and their guards, in a ``with`` block."""
+    return working_precision(2 * (int(digits * 3.33) + _GUARD_BITS))
 
 
 def solved(equation: Callable[[Any], tuple[Any, Any]], start: Any) -> Any:

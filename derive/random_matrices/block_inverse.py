@@ -106,8 +106,8 @@ def _solve(table: dict[int, Row], right: dict[int, Row], one: Any) -> tuple[dict
         for other, cells in table.items():
             if other != row and col in cells:
                 factor = cells[col]
-                _subtract(cells, table[row], factor)
-                _subtract(right[other], right[row], factor)
+                subtract(cells, table[row], factor)
+                subtract(right[other], right[row], factor)
     return {col: right[row] for col, row in order.items()}, hard
 
 
@@ -128,7 +128,8 @@ def _pivot(table: dict[int, Row], free: set[int], one: Any) -> Index:
     return best[1]
 
 
-def _subtract(target: Row, row: Row, factor: Any) -> None:
+def subtract(target: Row, row: Row, factor: Any) -> None:
+    """Take a multiple of a sparse row from another in place; zeros are not stored."""
     for l, x in row.items():
         value = target[l] - factor * x if l in target else -factor * x
         if value:

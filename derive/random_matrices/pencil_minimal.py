@@ -15,6 +15,7 @@ from typing import Any
 from sympy import Expr
 
 from derive.pencil import Entry, Pencil
+from derive.random_matrices.block_inverse import subtract
 from derive.random_matrices.exact_field import ExactField, exact_field
 from derive.random_matrices.matrix_letters import Letter
 from derive.rewrite import Log, Step
@@ -165,13 +166,13 @@ class _Span:
         """Add a vector; return its new direction, empty if it has none."""
         rest = dict(vector)
         for pivot in [i for i in rest if i in self.rows]:
-            _subtract(rest, self.rows[pivot], rest[pivot])
+            subtract(rest, self.rows[pivot], rest[pivot])
         if not rest:
             return {}
         pivot, rest = self._normal(rest)
         for row in self.rows.values():
             if pivot in row:
-                _subtract(row, rest, row[pivot])
+                subtract(row, rest, row[pivot])
         self.rows[pivot] = rest
         return dict(rest)
 
@@ -182,15 +183,6 @@ class _Span:
             if all(self.field.regular(x) for x in unit.values()):
                 return pivot, unit
         raise NoPivotError
-
-
-def _subtract(target: Vector, row: Vector, factor: Any) -> None:
-    for i, x in row.items():
-        value = target[i] - factor * x if i in target else -factor * x
-        if value:
-            target[i] = value
-        else:
-            target.pop(i, None)
 
 
 class _Echelon:
@@ -212,8 +204,8 @@ class _Echelon:
         for pivot, (row, source) in self.steps.items():
             if pivot in image:
                 factor = image[pivot]
-                _subtract(image, row, factor)
-                _subtract(made, source, factor if sign > 0 else -factor)
+                subtract(image, row, factor)
+                subtract(made, source, factor if sign > 0 else -factor)
 
     def solve(self, vector: Vector) -> Vector:
         """Return x with Q0 x = vector."""

@@ -4,11 +4,13 @@ Stage: the door of the matrix language. Floats become the rational they print as
 and infinities are refused.
 """
 
-from sympy import Expr, Float, Rational, nan, oo, sympify, zoo
+from collections.abc import Sequence
+
+from sympy import Add, Expr, Float, Rational, nan, oo, sympify, zoo
 from sympy.core.sympify import SympifyError
 from sympy.matrices.expressions.matexpr import MatrixExpr
 
-from derive.errors import NotSupportedError, ParseError, RangeError
+from derive.errors import NotSupportedError, ParseError, RangeError, ShapeError
 
 
 def dimension(value: object, asked: str) -> Expr:
@@ -59,3 +61,31 @@ def scalar(value: object) -> Expr:
         raise RangeError(f"scalar {expr}", "not finite", "give a finite value")
     floats = {f: Rational(repr(float(f))) for f in expr.atoms(Float)}
     return expr.xreplace(floats) if floats else expr
+
+
+def masses(weights: Sequence[object] | None, count: int) -> list[Expr]:
+    """Return the exact weights of so many atoms: a probability, equal masses if left out.
+
+    Raises:
+        ShapeError: if there is no atom, or not one weight for each.
+        RangeError: if a weight is negative, or numbers do not sum to one.
+
+    Example:
+        >>> masses(None, 4)[0], masses([0.25, 0.75], 2)
+        (1/4, [1/4, 3/4])
+    """
+    if not count:
+        raise ShapeError("atoms", "no points", "give at least one")
+    if weights is None:
+        return [Rational(1, count)] * count
+    if len(weights) != count:
+        found = f"{count} points and {len(weights)} weights"
+        raise ShapeError("atoms", found, "give one weight per point")
+    exact = [scalar(w) for w in weights]
+    for weight in exact:
+        if weight.is_negative:
+            raise RangeError("atoms", f"the weight {weight} is negative", "give weights >= 0")
+    total = Add(*exact)
+    if total.is_number and total != 1:
+        raise RangeError("atoms", f"the weights sum to {total}", "give weights of sum one")
+    return exact

@@ -28,7 +28,7 @@ from sympy import (
 )
 
 from derive.errors import RangeError, ShapeError
-from derive.random_matrices.scalars import scalar
+from derive.random_matrices.scalars import masses, scalar
 
 DIGITS = 25
 """Digits of the nodes and weights of quadrature rules."""
@@ -247,22 +247,10 @@ def atoms(points: Sequence[object], weights: Sequence[object] | None = None) -> 
         >>> atoms([1, 4]).mean(s**2, [s])
         17/2
     """
-    if not points:
-        raise ShapeError("atoms", "no points", "give at least one eigenvalue")
     tuples = [p if isinstance(p, (tuple, list, Tuple)) else (p,) for p in points]
     if len({len(p) for p in tuples}) > 1:
         raise ShapeError("atoms", "points of different lengths", "give one value per matrix")
-    if weights is None:
-        weights = [Rational(1, len(tuples))] * len(tuples)
-    if len(weights) != len(tuples):
-        found = f"{len(tuples)} points and {len(weights)} weights"
-        raise ShapeError("atoms", found, "give one weight per point")
-    exact = [scalar(w) for w in weights]
-    total = sum(exact, S.Zero)
-    if total.is_number and total != 1:
-        raise RangeError("atoms", f"the weights sum to {total}", "give weights of sum one")
-    if any(w.is_negative for w in exact):
-        raise RangeError("atoms", "a negative weight", "give weights >= 0")
+    exact = masses(weights, len(tuples))
     values = Tuple(*(Tuple(*(scalar(x) for x in p)) for p in tuples))
     return Atoms(values, Tuple(*exact))
 

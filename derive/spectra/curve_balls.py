@@ -13,7 +13,7 @@ from flint import ctx as flint_context
 from sympy import Expr, Symbol
 
 from derive.balls import Ball, enclose
-from derive.enclosing.interval_newton import Precision, solved
+from derive.enclosing.interval_newton import precision_for, solved
 from derive.errors import NotConvergedError, NotSupportedError
 from derive.exact import Number, exact_number
 from derive.spectra.curve import Curve, evaluate
@@ -37,7 +37,7 @@ def proved_edge(curve: Curve, u: float, digits: int = 30) -> Ball:
     Accuracy: rigorous.
     """
     unknown = _only_unknown(curve)
-    with Precision(digits):
+    with precision_for(digits):
         start = arb(u)
 
         def slope(v: Any) -> tuple[Any, Any]:
@@ -65,7 +65,7 @@ def proved_density(curve: Curve, x: Number, u: complex, digits: int = 30) -> Bal
     """
     unknown = _only_unknown(curve)
     place = exact_number(x)
-    with Precision(digits):
+    with precision_for(digits):
         target = acb(enclose(place, digits + 10).arb())
 
         def equation(v: Any) -> tuple[Any, Any]:

@@ -16,7 +16,7 @@ from derive.chains.random_gain import MixedLayer
 from derive.constant import Constant
 from derive.errors import NotSupportedError, RangeError, ShapeError
 from derive.exact import exact_number
-from derive.random_matrices.scalars import scalar
+from derive.random_matrices.scalars import masses, scalar
 from derive.random_matrices.spectral_measure import Atoms, SpectralMeasure
 from derive.random_matrices.spectral_measure import MarchenkoPastur as MarchenkoPasturMeasure
 from derive.spectra.curve import Node, PointSum, Rung, Sheet
@@ -306,23 +306,11 @@ def discrete(points: Sequence[object], weights: Sequence[object] | None = None) 
         >>> discrete([1, -1]).moments(4)
         [0, 1, 0, 1]
     """
-    if not points:
-        raise ShapeError("atoms", "no points", "give at least one")
-    if weights is None:
-        weights = [Rational(1, len(points))] * len(points)
-    if len(weights) != len(points):
-        found = f"{len(points)} points and {len(weights)} weights"
-        raise ShapeError("atoms", found, "give one weight per point")
     merged: dict[Expr, Expr] = {}
-    for point, weight in zip(points, weights, strict=True):
-        p, w = scalar(point), scalar(weight)
-        if w.is_negative:
-            raise RangeError("atoms", f"the weight {w} is negative", "give weights >= 0")
+    for point, w in zip(points, masses(weights, len(points)), strict=True):
+        p = scalar(point)
         if w != 0:
             merged[p] = merged.get(p, Integer(0)) + w
-    total = sum(merged.values(), Integer(0))
-    if not total.free_symbols and total != 1:
-        raise RangeError("atoms", f"the weights sum to {total}", "give weights of sum one")
     return PointMasses(tuple(merged), tuple(merged.values()))
 
 
