@@ -101,7 +101,8 @@ def expand(
     Raises:
         UnknownNameError: for an unknown output, control or value.
         NotSupportedError: if the system does not have this form.
-        RangeError: if the control does not tend to ``at`` at an end of the physical interval.
+        RangeError: if the control does not tend to ``at`` at an end of the physical interval, or
+            for fewer terms than one.
 
     Example:
         >>> from derive.theory.deep_features import deep_features
@@ -113,6 +114,8 @@ def expand(
     if output not in system.outputs:
         known = ", ".join(system.outputs)
         raise UnknownNameError(f"output {output!r}", f"the outputs are {known}", "use one")
+    if terms < 1:
+        raise RangeError(f"terms = {terms}", "out of range", "give a whole number >= 1")
     target = oo if at is oo else exact_number(at)
     path = _Path(system, control, values)
     with precision_for(digits):

@@ -14,7 +14,7 @@ from flint import arb
 from numpy.typing import NDArray
 
 from derive.coupled import CoupledProgram
-from derive.errors import NotConvergedError, RangeError, UnknownNameError
+from derive.errors import NotConvergedError, NotSupportedError, RangeError, UnknownNameError
 from derive.spikes import Outliers
 from numeric.compiled import Evaluator, compile
 from numeric.solution import Solution, Status
@@ -91,10 +91,14 @@ def find_outliers(
         UnknownNameError: if the spectral argument is among the controls.
         RangeError: for an empty interval.
         NotConvergedError: if no point of the search is off the bulk.
+        NotSupportedError: for anything but the equations of a spiked matrix.
 
     Accuracy: ``error`` per place. Two outliers of one group closer than the grid (relative 1e-2,
     finer next to the edges of the bulk), or an exactly double one, can be missed.
     """
+    if not isinstance(found, Outliers):
+        remedy = "give derive.spikes.outliers(expression, z)"
+        raise NotSupportedError(f"outliers of a {type(found).__name__}", "no Outliers", remedy)
     name = found.z.name
     if name in controls:
         raise UnknownNameError(f"control {name}", "it is the unknown here", "give low= and high=")

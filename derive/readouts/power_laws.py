@@ -59,7 +59,7 @@ class Capacity:
 
     Example:
         >>> law = Capacity.of("3/2", "3/10").noiseless()
-        >>> law.exponent, Capacity.of(2, "1/2").noise_floor()
+        >>> law.exponent, Capacity(2, 0.5).noise_floor()
         (-9/10, 1)
         >>> Capacity.of("3/2", "3/10").best_ridge(1).exponent
         -9/19
@@ -69,6 +69,9 @@ class Capacity:
     r: Expr
 
     def __post_init__(self) -> None:
+        """Read both exponents as exact numbers and check them."""
+        for name in ("a", "r"):
+            object.__setattr__(self, name, exact_number(getattr(self, name)))
         if not (self.a - 1).is_positive:
             raise RangeError(f"capacity a = {self.a}", "the spectrum has no trace", "give a > 1")
         if not self.r.is_positive:

@@ -91,6 +91,8 @@ def test_bad_requests_for_expansions_are_refused():
         expand(linear, "m", at=7, values={"alpha": 1, "noise": 0})
     with pytest.raises(NotSupportedError, match="not linear"):
         expand(linear, "m", "noise", values={"alpha": 1, "lam": 1})
+    with pytest.raises(RangeError, match="terms = 0"):
+        expand(linear, "m", values={"alpha": 1, "noise": 0}, terms=0)
 
 
 def test_infinite_width_is_linear_ridge_with_a_shifted_ridge():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from derive.errors import NotConvergedError, RangeError, UnknownNameError
+from derive.errors import NotConvergedError, NotSupportedError, RangeError, UnknownNameError
 from derive.matrices import dims, gaussian, outer, vector, wigner
 from derive.spikes import outliers
 from derive.symbols import control
@@ -62,6 +62,8 @@ def test_what_cannot_be_searched_is_refused(noisy):
         find_outliers(NOISY, evaluator=noisy, theta=1, n=2, d=1, low=0.5, high=2)
     with pytest.raises(RangeError, match="sample of outliers: no places"):
         sample_outliers(NOISY, [], {"n": 2, "d": 1, "theta": 1})
+    with pytest.raises(NotSupportedError, match="outliers of a int: no Outliers"):
+        find_outliers(3)
 
 
 @pytest.mark.simulation

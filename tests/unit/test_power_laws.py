@@ -93,7 +93,7 @@ def test_laws_print_with_their_log():
 )
 def test_exponents_that_cannot_be_are_refused(a, r, error_type, message):
     with pytest.raises(error_type, match=message):
-        Capacity.of(a, r)
+        Capacity(a, r)
 
 
 def test_the_best_ridge_needs_noise():
