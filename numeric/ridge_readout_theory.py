@@ -14,9 +14,11 @@ the smaller sum, so n = p with a small ridge loses no digits.
 **Method.** f(x) = x (r - df_1) - lam is convex (x df_1 is concave for any spectrum) with
 f(0) <= 0, so its positive root is unique and Newton from above decreases to it. Starts come from a
 table in log x, made once for all points: the cell that holds the root by bisection of the sign of
-f, and Newton on the cubic Hermite interpolant there (its slopes d df_1/d log x = df_2 - df_1 are
-known). What decides is the exact sums: two steps as a rule. For sweeps of many points over many
-modes, ``numeric.compressed_spectrum.compress`` makes the sums themselves a table, once.
+f, and Newton on the Hermite interpolant of its two ends and their neighbours (the slopes
+d df_1/d log x = df_2 - df_1 are known; degree 7, so that the start is near rounding). What decides
+is the exact sums there: where f is not within its own rounding, Newton goes on with them. For
+sweeps of many points over many modes, ``numeric.compressed_spectrum.compress`` makes the sums
+themselves a table, once.
 
 **Limits.** lam = 0 with r > rank has x = 0 and lam m = 1 - rank/r; with r < rank the positive root
 of df_1(x) = r; at r = rank the error diverges unless nothing is left to fit.
@@ -41,7 +43,8 @@ Bools = NDArray[np.bool_]
 MOST_STEPS = 8
 _EPS = 2.0**-53
 _NONE = np.empty(0)
-_CELL = 1 / 32  # width of a cell of the table in log x
+_OCTAVE = 22
+_CELL = float(np.log(2)) / _OCTAVE  # width of a cell of the table in log x
 _LEAST = 1e-290
 _SETTLED = 1e-8  # x f''/f' <= 2 at the root, so a relative step e leaves at most about e^2
 
@@ -283,21 +286,44 @@ def _outputs(
 
 
 def _starts(functions: SpectralFunctions, ratio: Array, lam: Array) -> Array:
-    """Return starts at points that have a positive root, relative accuracy about 1e-7.
-
-    The table holds df1 and rank - df1 on a uniform grid in log x.
-    """
+    """Return starts at points that have a positive root, near rounding for sums over a spectrum."""
     rank, least = _limits(functions)
     low, high = _range(functions, ratio, lam)
-    count = int(np.ceil((np.log(high) - np.log(low)) / _CELL)) + 1
-    x_at = np.exp(float(np.log(low)) + _CELL * np.arange(count + 1))
+    count = max(4, int(np.ceil((np.log(high) - np.log(low)) / _CELL)) + 2)
+    whole, part = np.divmod(np.arange(count), _OCTAVE)
+    x_at = np.ldexp(low * np.exp2(part / _OCTAVE), whole)
     sums = functions(x_at)
     rest = rank - sums.df1 if sums.rest1 is None else sums.rest1
-    slope = np.maximum(sums.df1 - sums.df2, 0.0)  # -d df1/d log x
+    by_rest = rest < sums.df1
+    slope = np.maximum(sums.df1 - sums.df2, 0.0) * _CELL  # -d df1/d log x
+    plain, other = _cells(-sums.df1, slope), _cells(rest, slope)
+    cells = np.where(by_rest[:, None], other, plain)
+    nodes = np.where(by_rest, rest, -sums.df1)
     out = np.empty_like(lam)
-    grid = (x_at, sums.df1, rest, slope, _CELL)
-    spectral_loops().starts(ratio, lam, rank, *grid, out)
+    grid = (x_at, nodes, by_rest.astype(np.float64), cells)
+    spectral_loops().starts(ratio, lam, rank, _CELL, count.bit_length(), *grid, out)
     return np.maximum(out, least)
+
+
+def _cells(values: Array, slopes: Array) -> Array:
+    """Return Newton's coefficients, shape (nodes, 8), of the polynomials of degree 7 per cell.
+
+    Cell c lies between nodes c and c + 1 and has the values and slopes (per cell) of the nodes at
+    0, 1, -1 and 2, in this order; the outermost cells are not filled.
+    """
+    inner = values.size - 3
+    places = np.repeat([0, 1, -1, 2], 2)
+    columns = [values[1 + k : 1 + k + inner] for k in places]
+    firsts = {int(k): slopes[1 + k : 1 + k + inner] for k in places}
+    out = np.zeros((values.size, 8))
+    for level in range(8):
+        out[1 : 1 + inner, level] = columns[0]
+        gaps = places[level + 1 :] - places[: 7 - level]
+        columns = [
+            (columns[i + 1] - columns[i]) / gap if gap else firsts[int(places[i])]
+            for i, gap in enumerate(gaps)
+        ]
+    return out
 
 
 def _range(functions: SpectralFunctions, ratio: Array, lam: Array) -> tuple[float, float]:

@@ -160,7 +160,8 @@ class Modes:
         ridge = np.asarray(x, dtype=np.float64)
         rows = np.empty((7, ridge.size))
         points = np.ascontiguousarray(ridge).reshape(-1)
-        spectral_loops().mode_sums(points, *self._seen, float(self.misfit), rows)
+        values, weights, _, explained = self._seen
+        spectral_loops().mode_sums(points, values, weights, explained, float(self.misfit), rows)
         return Sums(*(row.reshape(ridge.shape) for row in rows))
 
     @cached_property

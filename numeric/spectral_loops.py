@@ -25,29 +25,28 @@ from numba import njit
 
 S = dict(cache=True, error_model="numpy", nogil=True, fastmath={"contract", "nsz"})
 SUMS = dict(S, fastmath={"contract", "nsz", "reassoc"})
+F2, F3, F4 = 1.0 / 2.0, 1.0 / 6.0, 1.0 / 24.0  # of the exponential series
+F5, F6, F7, F8 = 1.0 / 5.0, 1.0 / 30.0, 1.0 / 210.0, 1.0 / 1680.0  # of the same, over F4
 
 
 @njit(**SUMS)
-def mode_sums(x, values, weights, overlaps, explained, misfit, out):
+def mode_sums(x, values, weights, explained, misfit, out):
     for i in range(x.size):
         ridge = x[i]
-        df1, df2, t1, t2, left_over, rest1, rest2 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        df1, df2, t1, t2, left_over, rest1, mixed = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
         for j in range(values.size):
             resolvent = 1.0 / (values[j] + ridge)
-            share = values[j] * resolvent
-            left = ridge * resolvent
-            weight = weights[j] * share
-            df1 += weight
-            df2 += weight * share
-            weight = weights[j] * left
-            rest1 += weight
-            rest2 += weight * (1.0 + share)
-            weight = overlaps[j] * resolvent
-            t1 += weight
-            t2 += weight * share
+            share, left = values[j] * resolvent, ridge * resolvent
+            square = share * share
+            df1 += weights[j] * share
+            df2 += weights[j] * square
+            rest1 += weights[j] * left
+            mixed += weights[j] * (share * left)
+            t1 += explained[j] * share
+            t2 += explained[j] * square
             left_over += explained[j] * (left * left)
         out[0, i], out[1, i], out[2, i], out[3, i] = df1, df2, t1, t2
-        out[4, i], out[5, i], out[6, i] = misfit + left_over, rest1, rest2
+        out[4, i], out[5, i], out[6, i] = misfit + left_over, rest1, rest1 + mixed
 
 
 @njit(**S)
@@ -66,40 +65,33 @@ def table_sums(place, table, degree, out):
 
 
 @njit(**S)
-def starts(ratio, lam, rank, x_at, df, rest, slope, width, out):
+def starts(ratio, lam, rank, width, halvings, x_at, nodes, by_rest, cells, out):
     for i in range(lam.size):
-        past = ratio[i] - rank
-        first, last = 0, x_at.size - 1
-        while last - first > 1:
+        first, last = 1, x_at.size - 2
+        for _ in range(halvings):
             mid = (first + last) >> 1
-            spare = past + rest[mid] if rest[mid] < df[mid] else ratio[i] - df[mid]
-            if x_at[mid] * spare < lam[i]:
-                first = mid
-            else:
-                last = mid
-        by_rest = rest[first] < df[first]
-        base = past if by_rest else ratio[i]
-        left = rest[first] if by_rest else -df[first]
-        right = rest[last] if by_rest else -df[last]
-        a, b = width * slope[first], width * slope[last]
+            below = x_at[mid] * (ratio[i] - by_rest[mid] * rank + nodes[mid]) < lam[i]
+            first = mid if below else first
+            last = last if below else mid
+        first = min(first, x_at.size - 3)
+        base = ratio[i] - by_rest[first] * rank
+        c0, c1, c2, c3 = cells[first, 0], cells[first, 1], cells[first, 2], cells[first, 3]
+        c4, c5, c6, c7 = cells[first, 4], cells[first, 5], cells[first, 6], cells[first, 7]
         ridge = lam[i] / x_at[first]
-        low, high, t = 0.0, 1.0, 0.5
-        for _ in range(5):
-            u, h = 1.0 - t, width * t  # a cell is narrow: five terms of the exponential are enough
-            fade = 1.0 - h * (1.0 - h / 2.0 * (1.0 - h / 3.0 * (1.0 - h / 4.0 * (1.0 - h / 5.0))))
-            fade *= ridge
-            rise = 6.0 * t * u * (right - left) + u * (u - 2.0 * t) * a + t * (t - 2.0 * u) * b
-            value = u * u * ((1.0 + 2.0 * t) * left + t * a)
-            value += t * t * ((1.0 + 2.0 * u) * right - u * b) + base - fade
-            if value < 0.0:
-                low = t
-            else:
-                high = t
-            newton = t - value / max(rise + width * fade, 1e-290)
-            settled = abs(newton - t) < 1e-9
-            t = newton if low <= newton <= high else 0.5 * (low + high)
-            if settled:
-                break
+        t = 0.5
+        for _ in range(4):
+            a, b, h = t - 1.0, t + 1.0, -width * t
+            p, d = (t - 2.0) * c7 + c6, c7
+            p, d = p * b + c5, d * b + p
+            p, d = p * b + c4, d * b + p
+            p, d = p * a + c3, d * a + p
+            p, d = p * a + c2, d * a + p
+            p, d = p * t + c1, d * t + p
+            p, d = p * t + c0, d * t + p
+            fade = 1.0 + h * (F5 + h * (F6 + h * (F7 + h * F8)))
+            fade = ridge * (1.0 + h * (1.0 + h * (F2 + h * (F3 + h * (F4 * fade)))))
+            step = (p + (base - fade)) / max(d + width * fade, 1e-290)
+            t = min(max(t - step, -1.0), 2.0)
         out[i] = x_at[first] * math.exp(width * t)
 
 
