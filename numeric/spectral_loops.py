@@ -37,14 +37,16 @@ def mode_sums(x, values, weights, explained, misfit, out):
         for j in range(values.size):
             resolvent = 1.0 / (values[j] + ridge)
             share, left = values[j] * resolvent, ridge * resolvent
-            square = share * share
-            df1 += weights[j] * share
-            df2 += weights[j] * square
-            rest1 += weights[j] * left
-            mixed += weights[j] * (share * left)
-            t1 += explained[j] * share
-            t2 += explained[j] * square
+            weight, part = weights[j] * share, explained[j] * share
+            df1 += weight
+            df2 += weight * share
+            t1 += part
+            t2 += part * share
             left_over += explained[j] * (left * left)
+            weight = weights[j] * resolvent
+            rest1 += weight
+            mixed += weight * share
+        rest1, mixed = ridge * rest1, ridge * mixed
         out[0, i], out[1, i], out[2, i], out[3, i] = df1, df2, t1, t2
         out[4, i], out[5, i], out[6, i] = misfit + left_over, rest1, rest1 + mixed
 
