@@ -41,10 +41,19 @@ Operations and divisions of one lane: {counts}.
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import intrinsic
 {functions}
 UNIT = {unit!r}
 OPTIONS = dict(error_model="numpy", fastmath={{{flags}}})
+
+
+@intrinsic
+def select(context, test, value, other):
+    def chosen(context, builder, signature, arguments):
+        return builder.select(*arguments)
+
+    return types.float64(types.boolean, types.float64, types.float64), chosen
 
 
 @njit(**OPTIONS)
@@ -232,6 +241,8 @@ def _functions_text(names: Iterable[str]) -> str:
 class _Printer(LanePrinter):
     """``LanePrinter`` that calls our elementary functions, which fill vector units.
 
+    Selections are calls as well: as branches, they take twice as long to compile.
+
     Attributes:
         called: their names.
     """
@@ -246,6 +257,13 @@ class _Printer(LanePrinter):
         return self._call(function_name(expr), expr.args)
 
     _print_ExpBase = _print_log = _print_softplus = _print_Function
+
+    def _print_Piecewise(self, expr: Any) -> str:
+        *pieces, (last, _) = expr.args
+        text = str(self._print(last))
+        for value, test in reversed(pieces):
+            text = f"select({self._print(test)}, {self._print(value)}, {text})"
+        return text
 
     def _print_Pow(self, expr: Any, rational: bool = False) -> str:
         if function_name(expr):

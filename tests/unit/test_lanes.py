@@ -284,6 +284,13 @@ def test_sources_carry_counts_and_no_constants():
     assert lanes.quick.descend.operations < lanes.careful.tower.operations
 
 
+def test_the_loops_over_lanes_have_no_branches():
+    source = lane_source(lane_program(PROGRAM))
+    assignments = [line for line in source.splitlines() if line.strip().startswith(("v_", "r"))]
+    assert sum("select(" in line for line in assignments) > 20
+    assert not any(" if " in line for line in assignments)
+
+
 def test_a_planted_error_in_the_newton_step_is_caught_by_the_residual(rng):
     damaged = Block(
         PROGRAM.newton.inputs,
