@@ -4,6 +4,7 @@ Stage: keyword arguments in, one array per input of a Program out, all of one sh
 """
 
 from collections.abc import Mapping
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from derive.symbols import Quantity
 
 LIMIT = 1e-20
 """A slope control that is exactly zero is taken here: the limit from above."""
+_SHOWN = 60
 
 
 def broadcast_controls(
@@ -110,11 +112,23 @@ def padded_inputs(
     return inputs, at_limit
 
 
-def _as_floats(name: str, value: Any) -> NDArray[np.float64]:
+def real_array(name: str, value: Any) -> NDArray[np.float64]:
+    """Return numbers as doubles; masked entries are NaN.
+
+    Raises:
+        RangeError: for text, complex numbers and lists of uneven lengths.
+
+    Accuracy: doubles are not changed.
+    """
     try:
-        array = _filled(value)
+        return _filled(value)
     except (TypeError, ValueError) as error:
-        raise RangeError(f"{name} = {value!r}", "not a number or array", "give numbers") from error
+        text = shorten(repr(value), _SHOWN, placeholder="...")
+        raise RangeError(f"{name} = {text}", "not a number or array", "give numbers") from error
+
+
+def _as_floats(name: str, value: Any) -> NDArray[np.float64]:
+    array = real_array(name, value)
     if array.ndim == 0 and np.isnan(array):
         raise RangeError(f"{name} = nan", "not a number", "give a number")
     return array

@@ -27,6 +27,7 @@ from derive.channels import ConvexReadout
 from derive.errors import NotSupportedError, RangeError, ShapeError
 from derive.theory.deep_features import DeepFeatures
 from numeric.compressed_spectrum import compress
+from numeric.controls import real_array
 from numeric.populations.architecture import chain_spectrum
 from numeric.populations.matrices import Covariances
 from numeric.populations.networks import Network, linearise, network
@@ -83,6 +84,7 @@ class Population:
 
         Raises:
             RangeError: the control that does not belong to this kind, or is out of range.
+            ShapeError: controls whose shapes do not broadcast.
 
         Example:
             >>> import numpy as np
@@ -90,12 +92,12 @@ class Population:
             >>> flat.ridge(n=[2, 8], lam=0.1, noise=0.1).E_test.round(6).tolist()
             [0.674166, 0.184429]
         """
-        given = self._control(n, alpha)
+        given, lam = self._control(n, alpha), real_array("lam", lam)
         if self.source == "data":
             return self._from_data(given, lam, noise)
         size = self.width if self.features is None else self.features
         name = "alpha" if self.features is None else "n"
-        points = np.broadcast(given, np.asarray(lam), np.asarray(noise)).size
+        points = _points({name: given, "lam": lam, "noise": real_array("noise", noise)})
         curve = ridge_curve(self._quick(points), ratio=given / size, lam=lam, noise=noise)
         return _with_control(curve, name, given)
 
@@ -157,7 +159,10 @@ class Population:
                 f"it takes {name}=",
                 "n for given features, alpha = n/d for an architecture",
             )
-        return np.asarray(wanted, dtype=float)
+        given = real_array(name, wanted)
+        if np.any(given <= 0):
+            raise RangeError(f"{name} = {np.nanmin(given):g}", "out of range", f"give {name} > 0")
+        return given
 
     def _from_data(self, n: Array, lam: ArrayLike, noise: ArrayLike) -> Solution:
         assert isinstance(self.functions, SampledSpectrum), "data give a sampled spectrum"
@@ -177,6 +182,15 @@ class Population:
         size = f"p/d = {self.width:g}" if self.features is None else f"p = {self.features}"
         extra = f", neglected {self.neglected:.1e}" if self.neglected else ""
         return f"Population({self.source}, {size}, rho = {self.functions.rho:.6g}{extra})"
+
+
+def _points(controls: Mapping[str, Array]) -> int:
+    try:
+        return np.broadcast(*controls.values()).size
+    except ValueError as error:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in controls.items())
+        remedy = "add axes, as in n[:, None]"
+        raise ShapeError("controls", f"shapes do not broadcast: {shapes}", remedy) from error
 
 
 def _with_control(curve: Solution, name: str, values: Array) -> Solution:
@@ -353,6 +367,6 @@ def predict_learning_curve(
         >>> curve.shape, bool(np.all(curve.E_test > 0.2))
         ((2,), True)
     """
-    ridges, n = np.asarray(lam, dtype=float), np.asarray(sizes, dtype=float)
+    ridges, n = real_array("lam", lam), real_array("sizes", sizes)
     grid = n.reshape(n.shape + (1,) * ridges.ndim)
     return population(features=X, labels=y, intercept=intercept).ridge(n=grid, lam=ridges)

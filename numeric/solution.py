@@ -106,7 +106,7 @@ class Solution:
 
     def __getitem__(self, name: str) -> Array:
         try:
-            return self.__getattr__(name)
+            return self.__getattr__(str(name))
         except AttributeError as error:
             raise UnknownNameError(
                 f"solution[{name!r}]", str(error), "use one of these names"

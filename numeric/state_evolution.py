@@ -26,6 +26,7 @@ from derive.channels import ConvexReadout, Logistic
 from derive.errors import NotSupportedError, RangeError, ShapeError
 from derive.exact import exact_number
 from numeric.channel_code import ROWS, compile_channel
+from numeric.controls import real_array
 from numeric.far_spectrum import with_far_field
 from numeric.logistic_mixture import normal_mixture
 from numeric.solution import Solution, Status
@@ -203,7 +204,7 @@ def _problem(
     if not isinstance(model, ConvexReadout):
         remedy = 'give ConvexReadout(Loss("logistic"), Sign())'
         raise NotSupportedError(f"a readout with {model!r}", "it is no ConvexReadout", remedy)
-    given = {"ratio": np.asarray(ratio, dtype=float), "lam": np.asarray(lam, dtype=float)}
+    given = {"ratio": real_array("ratio", ratio), "lam": real_array("lam", lam)}
     for name, value in given.items():
         if not (value.size and np.all(np.isfinite(value) & (value > 0))):
             raise RangeError(

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import eigh
 
 from derive.errors import RangeError, ShapeError
+from numeric.controls import real_array
 from numeric.spectral_functions import Modes
 
 Array = NDArray[np.float64]
@@ -87,11 +88,12 @@ def finite_array(name: str, value: ArrayLike, dimensions: int) -> Array:
 
     Raises:
         ShapeError: wrong number of axes, or an axis of length 0.
-        RangeError: NaN or infinite entries, with their number and the first index.
+        RangeError: what are not real numbers; NaN or infinite entries, with their number and the
+            first index.
 
     Accuracy: entries are not changed.
     """
-    array = np.asarray(value, dtype=float)
+    array = real_array(name, value)
     if array.ndim != dimensions or not array.size:
         what = {1: "a vector", 2: "a matrix"}[dimensions]
         raise ShapeError(name, f"shape {array.shape}", f"give {what}, not empty")

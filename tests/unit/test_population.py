@@ -234,6 +234,15 @@ def test_data_that_cannot_be_used_are_named_and_measured(rng):
     refused(ShapeError, r"features.*\(20, 0\)", lambda: sampled_spectrum(x[:, :0], y))
     refused(RangeError, "2 samples", lambda: sampled_spectrum(x[:2], y[:2]))
     refused(RangeError, "n = 1", lambda: predict_learning_curve(x, y, 0.1, 1))
+    refused(RangeError, "n = 0: out of range", lambda: predict_learning_curve(x, y, 0.1, [5, 0]))
+    refused(RangeError, "sizes = 'a': not a number", lambda: predict_learning_curve(x, y, 0.1, "a"))
+    refused(RangeError, "features = .*not a number", lambda: population(features=x * 1j, labels=y))
+    refused(RangeError, "labels = .*not a number", lambda: population(features=x, labels=y + 0j))
+    refused(
+        RangeError, "features = .*not a number", lambda: population(features=[[1], []], labels=y)
+    )
+    masked = np.ma.masked_array(x, mask=x > 1)
+    refused(RangeError, "entries are not finite", lambda: population(features=masked, labels=y))
     seen = population(features=x, labels=y)
     refused(RangeError, "contain theirs", lambda: seen.ridge(n=10, lam=0.1, noise=0.1))
     refused(RangeError, "takes n=", lambda: seen.ridge(alpha=10, lam=0.1))
@@ -252,6 +261,10 @@ def test_exactly_one_way_in():
     loss = Loss("logistic")
     refused(NotSupportedError, "no ConvexReadout", lambda: chain.readout(loss, alpha=1, lam=1))
     refused(RangeError, "takes alpha=", lambda: chain.ridge(n=3, lam=1))
+    refused(RangeError, "lam = 'a': not a number", lambda: chain.ridge(alpha=3, lam="a"))
+    refused(
+        ShapeError, r"alpha \(3,\), lam \(2,\)", lambda: chain.ridge(alpha=[1, 2, 3], lam=[1, 2])
+    )
 
 
 def test_features_that_repeat_others_are_refused_unless_meant(rng):

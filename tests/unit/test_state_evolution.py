@@ -207,6 +207,7 @@ def test_random_spectra_and_points_converge(name, teacher, rng):
         ({"ratio": 1.0, "lam": -1.0}, RangeError, "lam = -1.0"),
         ({"ratio": np.nan, "lam": 1.0}, RangeError, "ratio = nan"),
         ({"ratio": [], "lam": 1.0}, RangeError, "ratio = nothing"),
+        ({"ratio": 1.0, "lam": 1j}, RangeError, "lam = 1j: not a number"),
         ({"ratio": [1, 2], "lam": [1, 2, 3]}, ShapeError, "ratio and lam"),
     ],
 )
