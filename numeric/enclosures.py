@@ -12,8 +12,9 @@ from the next equation; each holds on its own, so the narrower one counts.
 
 A box about each answer has the radius of its claimed error and a little more. Points whose step
 does not map the box into itself are tried again about the moved centre with a wider box; what still
-fails is reported as not proved. Programs without a vector form are proved in balls, one point after
-the other, and say so.
+fails is reported as not proved. Elementary functions are enclosed as well
+(``derive.printing.interval_functions``). Programs without a vector form, such as coupled ones, are
+proved in balls, one point after the other, and say so.
 """
 
 from collections.abc import Mapping, Sequence

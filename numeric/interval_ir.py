@@ -136,6 +136,10 @@ class _Code:
                 return self._estimate(self.value(argument))
             case ast.Call(func=ast.Name(id="inverse"), args=[argument]):
                 return self._inverse(self.value(argument))
+            case ast.Call(func=ast.Name(id="scale"), args=[argument]):
+                return self._scale(self.value(argument))
+            case ast.Call(func=ast.Name(id=name), args=[argument]) if name.startswith("guess_"):
+                return self._guess(name.removeprefix("guess_"), self.value(argument))
             case ast.Call(func=function, args=[argument]):
                 root = "fabs" if isinstance(function, ast.Name) else "sqrt"
                 return self._call(root, self.value(argument))
@@ -149,6 +153,21 @@ class _Code:
         vector, kind = self.writer.vector, f"v{self.writer.width}f64"
         given = ", ".join(f"{vector} {v}" for v in values)
         return self.writer.new(f"call {vector} @llvm.{name}.{kind}({given})")
+
+    def _scale(self, value: str) -> str:
+        """Return 2^k for whole numbers k of the range of exponents, made from its bits."""
+        whole = f"<{self.writer.width} x i64>"
+        k = self.writer.new(f"fptosi {self.writer.vector} {value} to {whole}")
+        bias, shift = (f"<{', '.join([f'i64 {n}'] * self.writer.width)}>" for n in (1023, 52))
+        biased = self.writer.new(f"add {whole} {k}, {bias}")
+        bits = self.writer.new(f"shl {whole} {biased}, {shift}")
+        return self.writer.new(f"bitcast {whole} {bits} to {self.writer.vector}")
+
+    def _guess(self, name: str, value: str) -> str:
+        """Call an elementary function; nothing that is proved rests on its accuracy."""
+        vector, width = self.writer.vector, self.writer.width
+        self.writer.functions[f"v{name}", width] = None
+        return self.writer.new(f"call {vector} @v{name}.{width}({vector} {value})")
 
     def _estimate(self, value: str) -> str:
         vector = self.writer.vector

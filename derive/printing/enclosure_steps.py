@@ -28,6 +28,7 @@ from derive.block import Block
 from derive.errors import NotSupportedError
 from derive.printing.ball_code import proof_blocks
 from derive.printing.interval_code import Node, Tape
+from derive.printing.interval_erf import ErrorFunctionTape
 from derive.printing.magnitude_code import ROUND, SLACK, Magnitudes
 from derive.printing.magnitude_kinds import Loose, Sized, Value
 from derive.program import Program
@@ -71,7 +72,7 @@ class Wanted:
 
 def careful_step(program: Program, wanted: Wanted) -> Step:
     """Return the careful form, about boxes made from the claimed errors ``err``."""
-    tape, known = Tape(), dict[Symbol, Node]()
+    tape, known = ErrorFunctionTape(), dict[Symbol, Node]()
     known |= {q: Node(f"c{k}") for k, q in enumerate(program.inputs)}
     known |= {s: Node(f"k{k}", f"kr{k}") for k, (s, _) in enumerate(program.constants)}
     n = len(program.unknowns)

@@ -22,7 +22,7 @@ flag may be set.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
@@ -30,6 +30,7 @@ from typing import Any
 
 from sympy import Symbol
 
+from derive.balls import enclose
 from derive.block import Block
 from derive.errors import NotSupportedError
 
@@ -39,6 +40,9 @@ GROW = 1 + 2.0**-30
 _MOST = 2**20
 """Roundings after which a radius is raised."""
 TINY = 1e-290
+
+
+Rule = Callable[["Tape", Sequence["Node"]], "Node"]
 
 
 @dataclass(frozen=True)
@@ -118,18 +122,32 @@ class Tape:
             return known[expr]
         if expr.is_Rational:
             return self.literal(_fraction(expr))
-        if expr.is_Pow and expr.exp.is_Rational:
-            return self._power(self.expression(expr.base, known), _fraction(expr.exp))
+        if expr.is_NumberSymbol:
+            return self._constant(expr)
+        if expr.is_Pow:
+            base = self.expression(expr.base, known)
+            if expr.exp.is_Rational and expr.exp.q <= 2:
+                return self._power(base, _fraction(expr.exp))
+            return self.other_power(base, expr.exp, known)
         if expr.is_Piecewise:
             return self._piecewise(expr, known)
-        rule = _RULES.get(type(expr).__name__)
-        if rule is None:
-            raise NotSupportedError(
-                f"a float64 enclosure of {type(expr).__name__}",
-                "its float64 value has no proved error",
-                "ask for a number of digits (ball arithmetic)",
-            )
+        name = type(expr).__name__
+        rule = _RULES.get(name) or self.other_rule(name)
         return rule(self, [self.expression(a, known) for a in expr.args])
+
+    def other_rule(self, name: str) -> Rule:
+        """Return the rule of a function that is not arithmetic; here there is none."""
+        raise NotSupportedError(
+            f"a float64 enclosure of {name}",
+            "its float64 value has no proved error",
+            "ask for a number of digits (ball arithmetic)",
+        )
+
+    def other_power(self, base: Node, exponent: Any, known: Mapping[Symbol, Node]) -> Node:
+        """Return a power that is not made of products and square roots; here there is none."""
+        raise NotSupportedError(
+            f"a float64 enclosure of a power {exponent}", "no proved rule", "ask for digits"
+        )
 
     def literal(self, value: Fraction) -> Node:
         """Return an exact rational: exact if it is a double, else with its rounding."""
@@ -141,6 +159,13 @@ class Tape:
         if Fraction(near) == value:
             return Node(repr(near))
         return Node(repr(near), repr(abs(near) * 2 * UNIT))
+
+    def _constant(self, expr: Any) -> Node:
+        """Return a number such as pi, from its ball."""
+        ball = enclose(expr, 25)
+        near = float(ball)
+        gap = float(abs(ball.mid - Fraction(near)) + ball.rad)
+        return Node(repr(near), repr(math.nextafter(gap, math.inf)))
 
     def add(self, a: Node, b: Node) -> Node:
         """Sum."""
@@ -254,10 +279,6 @@ class Tape:
     def _power(self, base: Node, exponent: Fraction) -> Node:
         if exponent.denominator == 2:
             return self._power(self.root(base), Fraction(exponent.numerator))
-        if exponent.denominator != 1:
-            raise NotSupportedError(
-                f"a float64 enclosure of a power {exponent}", "no proved rule", "ask for digits"
-            )
         if exponent < 0:
             return self._power(self.reciprocal(base), -exponent)
         half = self._power(base, Fraction(exponent // 2)) if exponent > 1 else base
@@ -305,7 +326,7 @@ def _product(tape: Tape, args: Sequence[Node]) -> Node:
 
 
 _TESTS = ("StrictGreaterThan", "StrictLessThan", "GreaterThan", "LessThan")
-_RULES: dict[str, Any] = {
+_RULES: dict[str, Rule] = {
     "Add": _sum,
     "Mul": _product,
     "Abs": lambda tape, args: tape.absolute(args[0]),
