@@ -218,7 +218,7 @@ class Engine:
     def _branch(self, test: Stability, values: list[arb], x: list[arb]) -> tuple[Verdict, str]:
         """Decide whether the root of coupled equations is the limit of the matrices."""
         names = (*self.inputs, *self.program.unknowns)
-        found = test.test_named(dict(zip(names, [*values, *x], strict=True)))
+        found = test.test_named(dict(zip(names, [*values, *x], strict=True)), estimate=False)
         if found.proved:
             return Verdict.PHYSICAL, ""
         return Verdict.UNIQUE, f"continuation chose the branch; {found.reason}"

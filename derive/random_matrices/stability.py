@@ -122,11 +122,13 @@ class Stability:
         lines = tuple((s, summed_over(e, nodes, own)) for s, e in self.lines)
         return replace(self, spectra=tuple(spectra), obstacle=obstacle, lines=lines)
 
-    def test(self, values: Mapping[Symbol, Any]) -> Branch:
+    def test(self, values: Mapping[Symbol, Any], *, estimate: bool = True) -> Branch:
         """Test a root.
 
         Args:
             values: balls (arb or acb) of controls and unknowns, by symbol.
+            estimate: whether the radius is wanted even where it is proved to be below one; it takes
+                most of the time.
         """
         if self.obstacle:
             return Branch(False, float("nan"), self.obstacle)
@@ -136,7 +138,7 @@ class Stability:
             return Branch(False, float("nan"), "the averaged pencil is not invertible in balls")
         except KeyError as missing:
             return Branch(False, float("nan"), f"no value for {missing.args[0]}")
-        return maps.decide()
+        return maps.decide(estimate=estimate)
 
     @cached_property
     def symbols(self) -> tuple[Symbol, ...]:
@@ -149,7 +151,7 @@ class Stability:
         free = {s for e in exprs for s in symbols_of(e)}
         return tuple(sorted(free - own, key=str))
 
-    def test_named(self, values: Mapping[str, arb]) -> Branch:
+    def test_named(self, values: Mapping[str, arb], *, estimate: bool = True) -> Branch:
         """Test a root given by names; a complex ``g`` is given as ``g_re`` and ``g_im``."""
         known: dict[Symbol, Any] = {}
         for s in self.symbols:
@@ -157,7 +159,7 @@ class Stability:
                 known[s] = values[s.name]
             elif f"{s.name}_re" in values:
                 known[s] = acb(values[f"{s.name}_re"], values[f"{s.name}_im"])
-        return self.test(known)
+        return self.test(known, estimate=estimate)
 
 
 def stability(
@@ -267,21 +269,27 @@ class _Maps:
     def unit(self) -> Vec:
         return {(p, q): acb(int(p == q)) for places in self.classes for p in places for q in places}
 
-    def decide(self) -> Branch:
+    def decide(self, *, estimate: bool) -> Branch:
         if len(self.unit()) > _LARGEST:
             return Branch(False, float("nan"), "the pencil is too large for the test")
+        y = None if estimate else self._solution()
+        if y is not None and self._contracts(y):
+            return Branch(True, float("nan"))
         radius = self._radius()
         if not radius < 1:
             reason = f"the radius of the stability operator is about {radius:.6g}, not below 1"
             return Branch(False, radius, reason)
-        y = self._solution()
+        y = self._solution() if y is None else y
         if y is None:
             return Branch(False, radius, f"the radius {radius:.6g} is too close to 1 to decide")
-        image = self.image(y)
-        gap = {k: v - image[k] for k, v in y.items()}
-        if self._positive(y) and self._positive(gap):
+        if self._contracts(y):
             return Branch(True, radius)
         return Branch(False, radius, "positivity is not proved at the accuracy of the root")
+
+    def _contracts(self, y: Vec) -> bool:
+        """Whether Y > 0 and Y - T(Y) > 0, which bounds the radius of T by one."""
+        image = self.image(y)
+        return self._positive(y) and self._positive({k: v - image[k] for k, v in y.items()})
 
     def _radius(self) -> float:
         """Estimate the radius by the growth of (T + shift)^k(1); the shift breaks cycles."""

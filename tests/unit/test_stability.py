@@ -114,3 +114,11 @@ def test_only_algebraic_scalars_are_put_into_balls():
 
     with pytest.raises(NotSupportedError, match="is not algebraic"):
         ball_of(exp(lam), {lam: arb(1)})
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_without_an_estimate_the_verdict_is_the_same(side):
+    root = wigner_root(2.5, side)
+    quick, whole = (WIGNER.stability.test(root, estimate=e) for e in (False, True))
+    assert quick.proved == whole.proved == (side == -1)
+    assert quick.reason == whole.reason
