@@ -14,6 +14,7 @@ import numpy as np
 
 from derive.errors import NotConvergedError, RangeError
 from numeric.compiled import Evaluator, compile
+from numeric.solution import Solution
 
 _LOW, _HIGH, _COUNT, _REFINE, _ROUNDS = 1e-9, 1e6, 241, 33, 12
 
@@ -36,6 +37,7 @@ class BestRidge:
     Attributes:
         lam: the ridge, the middle of the bracket (0 or infinity at an end).
         E_test: error there, the smallest of all minima.
+        error: bound of the rounding of ``E_test``.
         bracket: ridges between which the slope changes sign, proved by its error bounds.
         slopes: the slopes at the ends of the bracket.
         minima: ridges of all local minima that were seen, in increasing order.
@@ -44,10 +46,24 @@ class BestRidge:
 
     lam: float
     E_test: float
+    error: float
     bracket: tuple[float, float]
     slopes: tuple[float, float]
     minima: tuple[float, ...]
     where: Where
+
+
+@dataclass(frozen=True)
+class NoiseThreshold:
+    """The label noise at which the slope of E_test in the ridge vanishes.
+
+    Attributes:
+        noise: the threshold; negative if more ridge helps at any noise.
+        error: its error, from those of the two slopes it rests on.
+    """
+
+    noise: float
+    error: float
 
 
 def best_ridge(model: Any, **controls: Any) -> BestRidge:
@@ -75,7 +91,7 @@ def best_ridge(model: Any, **controls: Any) -> BestRidge:
         raise RangeError("best_ridge(lam=...)", "the ridge is what is sought", "leave it out")
     evaluate = model if isinstance(model, Evaluator) else compile(model)
     grid = np.geomspace(_LOW, _HIGH, _COUNT)
-    slope, error = _slopes(evaluate, grid, controls)
+    slope, error = _slopes(evaluate, controls | {"lam": grid})
     sign = np.where(slope > error, 1, np.where(slope < -error, -1, 0))
     places = np.flatnonzero(sign)
     if not places.size:
@@ -90,7 +106,7 @@ def best_ridge(model: Any, **controls: Any) -> BestRidge:
     return _smallest(evaluate, found, ends, controls)
 
 
-def noise_threshold(model: Any, **controls: Any) -> float:
+def noise_threshold(model: Any, **controls: Any) -> NoiseThreshold:
     """Return the label noise above which more ridge lowers E_test, at a given ridge.
 
     E_test is affine in the noise, so its slope in lam is, and changes sign at one value: the phase
@@ -100,33 +116,47 @@ def noise_threshold(model: Any, **controls: Any) -> float:
 
     Args:
         model: as ``best_ridge``.
-        **controls: all controls but ``noise``.
+        **controls: numbers for all controls but ``noise``.
 
     Raises:
         RangeError: if ``noise`` is given.
+        NotConvergedError: if a point fails, or the noise changes the slope by less than its error.
 
-    Accuracy: that of the slopes of the evaluator, about 1e-9 away from the peak.
+    Accuracy: that of the slopes of the evaluator, passed on in ``error``.
 
     Example:
         >>> from derive.theory.deep_features import deep_features
-        >>> round(noise_threshold(deep_features([]), alpha=2, lam=0.25), 9)  # lam* = noise
-        0.25
+        >>> found = noise_threshold(deep_features([]), alpha=2, lam=0.25)  # lam* = noise
+        >>> round(found.noise, 9), found.error < 1e-9
+        (0.25, True)
     """
     if "noise" in controls:
         raise RangeError("noise_threshold(noise=...)", "it is what is sought", "leave it out")
     evaluate = model if isinstance(model, Evaluator) else compile(model)
-    none, one = (
-        float(evaluate(noise=value, **controls).slopes["dE_test_dlam"]) for value in (0.0, 1.0)
-    )
-    return none / (none - one)
+    ends = np.array([0.0, 1.0])
+    (none, one), (low, high) = _slopes(evaluate, controls | {"noise": ends})
+    gap = none - one
+    if not abs(gap) > low + high:
+        raise NotConvergedError(
+            "the noise threshold",
+            f"the noise changes the slope by {abs(gap):.1e}, within its error {low + high:.1e}",
+            "move the ridge or the other controls",
+        )
+    error = (abs(one) * low + abs(none) * high) / gap**2
+    return NoiseThreshold(float(none / gap), float(error))
+
+
+def _points(evaluate: Evaluator, controls: Mapping[str, Any]) -> Solution:
+    solution = evaluate(**controls)
+    if not solution.converged:
+        raise NotConvergedError("the best ridge", "a point did not converge", "check the controls")
+    return solution
 
 
 def _slopes(
-    evaluate: Evaluator, lam: Any, controls: Mapping[str, Any]
+    evaluate: Evaluator, controls: Mapping[str, Any]
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    solution = evaluate(lam=lam, **controls)
-    if not solution.converged:
-        raise NotConvergedError("the best ridge", "a point did not converge", "check the controls")
+    solution = _points(evaluate, controls)
     return solution.slopes["dE_test_dlam"], solution.error["dE_test_dlam"]
 
 
@@ -137,7 +167,7 @@ def _refined(
     ends = (np.nan, np.nan)
     for _ in range(_ROUNDS):
         grid = np.geomspace(low, high, _REFINE)
-        slope, error = _slopes(evaluate, grid, controls)
+        slope, error = _slopes(evaluate, {**controls, "lam": grid})
         falling, rising = np.flatnonzero(slope < -error), np.flatnonzero(slope > error)
         i, j = int(falling[-1]), int(rising[rising > falling[-1]][0])
         ends = (float(slope[i]), float(slope[j]))
@@ -155,17 +185,17 @@ def _smallest(
 ) -> BestRidge:
     middles = [float(np.sqrt(low * high)) for low, high, *_ in found]
     places = [*middles, *(value for value, _ in ends)]
-    errors = evaluate(lam=np.array(places), **controls).outputs["E_test"]
+    solution = _points(evaluate, {**controls, "lam": np.array(places)})
+    errors = solution.E_test
     best = int(np.argmin(errors))
+    smallest = float(errors[best]), float(solution.error["E_test"][best])
     minima = tuple(sorted(middles))
     if best < len(middles):
         low, high, *slopes = found[best]
         pair = (slopes[0], slopes[1])
-        return BestRidge(
-            middles[best], float(errors[best]), (low, high), pair, minima, Where.INSIDE
-        )
+        return BestRidge(middles[best], *smallest, (low, high), pair, minima, Where.INSIDE)
     value, where = ends[best - len(middles)]
-    slope = float(_slopes(evaluate, value, controls)[0])
+    slope = float(_slopes(evaluate, {**controls, "lam": value})[0])
     lam = 0.0 if where is Where.ZERO else float("inf")
     bracket = (0.0, value) if where is Where.ZERO else (value, float("inf"))
-    return BestRidge(lam, float(errors[best]), bracket, (slope, slope), minima, where)
+    return BestRidge(lam, *smallest, bracket, (slope, slope), minima, where)

@@ -85,7 +85,7 @@ def with_far_field(functions: SpectralFunctions) -> SpectralFunctions:
     """
     if isinstance(functions, Modes):
         return functions
-    edge = _mean_eigenvalue(functions)
+    edge = mean_eigenvalue(functions)
     for _ in range(_TRIES):
         nodes = chebyshev.chebpts1(_DEGREE + 1)
         s = (nodes + 1) / (2 * edge)
@@ -104,9 +104,13 @@ def _settled(fit: Chebyshev) -> bool:
     return bool(sizes[-4:].max() <= _SETTLED * max(sizes.max(), 1e-300))
 
 
-def _mean_eigenvalue(functions: SpectralFunctions) -> float:
+def mean_eigenvalue(functions: SpectralFunctions) -> float:
+    """Return the limit of x df1 at large x.
+
+    Accuracy: a few digits; it sets scales.
+    """
     x = 1.0
-    for _ in range(4):
+    for _ in range(4):  # the ridge is raised until it dwarfs the spectrum
         scale = float(x * functions(np.array([x])).df1[0])
         x = max(x, 1e8 * scale)
     return scale

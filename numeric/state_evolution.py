@@ -27,7 +27,7 @@ from derive.errors import NotSupportedError, RangeError, ShapeError
 from derive.exact import exact_number
 from numeric.channel_code import ROWS, compile_channel
 from numeric.controls import real_array
-from numeric.far_spectrum import with_far_field
+from numeric.far_spectrum import mean_eigenvalue, with_far_field
 from numeric.logistic_mixture import normal_mixture
 from numeric.solution import Solution, Status
 from numeric.spectral_functions import SpectralFunctions
@@ -49,7 +49,6 @@ OUTPUTS = ("E_test", "E_gen", "E_train", "loss_train", "loss_test", "norm")
 _RESIDUAL = 1e-11
 _ROUNDING = 2e-15
 _NUDGE = 1e-6
-_FAR = 1e8
 _RECOVERED = 1e-6
 
 
@@ -226,7 +225,7 @@ def _problem(
     channel = compile_channel(model.loss, model.teacher.signs)
     teacher = np.full(count, noise), np.full(count, flips)
     far = with_far_field(spectrum)
-    scale = _mean_eigenvalue(far)
+    scale = mean_eigenvalue(far)
     return Problem(channel, far, r, ridge, *teacher, scale, _mixtures(model)), arrays[0].shape
 
 
@@ -241,15 +240,6 @@ def _mixtures(model: ConvexReadout) -> tuple[Mixture, Mixture]:
         return PURE, PURE
     scale = float(exact_number(model.teacher.scale))
     return normal_mixture(scale, fine=False), normal_mixture(scale, fine=True)
-
-
-def _mean_eigenvalue(spectrum: SpectralFunctions) -> float:
-    """Return the limit of x df1 at large x, to a digit: it only scales an unknown."""
-    x = np.array([1.0])
-    for _ in range(4):  # the ridge is raised until it dwarfs the spectrum
-        scale = float((x * spectrum(x).df1)[0])
-        x = np.maximum(x, _FAR * scale)
-    return scale
 
 
 def _refine(

@@ -5,7 +5,7 @@ import pytest
 from sympy import Float, Symbol
 
 from derive.chains.layer_chain import lam, noise
-from derive.errors import NoRuleError, RangeError
+from derive.errors import NoRuleError, NotConvergedError, RangeError
 from derive.readouts.best_ridge import known_best_ridge
 from derive.readouts.descents import thresholds
 from derive.readouts.phase_boundary import noise_boundary
@@ -58,8 +58,8 @@ def test_targets_that_cannot_be_seen_want_an_infinite_ridge():
 
 def test_the_phase_boundary_separates_interpolation_from_regularisation(linear):
     at = {"alpha": 0.8, "gamma": (4.0,)}
-    edge = noise_threshold(linear, lam=1e-7, **at)
-    assert edge == pytest.approx(noise_threshold(linear, lam=1e-6, **at), rel=1e-3)
+    edge = noise_threshold(linear, lam=1e-7, **at).noise
+    assert edge == pytest.approx(noise_threshold(linear, lam=1e-6, **at).noise, rel=1e-3)
     assert edge > 0
     assert best_ridge(linear, noise=edge * 0.9, **at).where is Where.ZERO
     assert best_ridge(linear, noise=edge * 1.1, **at).where is Where.INSIDE
@@ -80,7 +80,9 @@ def boundary(model, **controls):
 def test_the_boundary_as_a_system_agrees_with_the_compiled_slopes(linear):
     found = boundary(deep_features(["erf"]), alpha="0.8", gamma=("4",), lam="0.4")
     slopes = noise_threshold(linear, alpha=0.8, gamma=(4.0,), lam=0.4)
-    assert found == pytest.approx(slopes, rel=1e-7)
+    assert found == pytest.approx(slopes.noise, rel=1e-7)
+    assert abs(found - slopes.noise) <= slopes.error + 1e-12
+    assert slopes.error < 1e-9
     assert "solve for the noise" in str(noise_boundary(deep_features(["erf"])).log)
 
 
@@ -91,7 +93,9 @@ def test_the_boundary_of_a_represented_target_is_the_ridge():
 
 
 def test_on_the_boundary_of_a_represented_target_noise_is_the_ridge(own):
-    assert noise_threshold(own, lam=0.4, **AT) == pytest.approx(0.8, rel=1e-6)
+    found = noise_threshold(own, lam=0.4, **AT)
+    assert found.noise == pytest.approx(0.8, rel=1e-6)
+    assert abs(found.noise - 0.8) <= found.error
 
 
 def test_other_targets_have_no_known_ridge():
@@ -104,6 +108,14 @@ def test_what_is_sought_must_not_be_given(linear):
         best_ridge(linear, alpha=1, gamma=(2.0,), noise=0.1, lam=1)
     with pytest.raises(RangeError, match="it is what is sought"):
         noise_threshold(linear, alpha=1, gamma=(2.0,), noise=0.1, lam=1)
+
+
+def test_points_that_fail_and_slopes_without_noise_are_refused(linear):
+    at = {"alpha": 0.8, "gamma": (4.0,)}
+    with pytest.raises(NotConvergedError, match="a point did not converge"):
+        noise_threshold(linear, lam=1e300, **at)
+    with pytest.raises(NotConvergedError, match="changes the slope by .*within its error"):
+        noise_threshold(linear, alpha=1e-14, gamma=(4.0,), lam=1.0)
 
 
 def maxima(evaluate, **controls):
