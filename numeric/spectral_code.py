@@ -17,8 +17,8 @@ from collections.abc import Iterable
 
 from sympy import Expr, Integer, Symbol
 
-from derive.block import Line, chain
-from derive.printing.pair_code import Pair, pair_function, point_sums
+from derive.block import Block, Line, chain
+from derive.printing.pair_code import Pair, kinds_of, pair_function, point_sums
 from derive.spectra.curve import LARGE, Curve
 
 WARM, CONTINUED, LOST = 0, 1, 2
@@ -213,7 +213,9 @@ def spectral_source(curve: Curve) -> str:
     u_args = ", ".join(f"u[{j}]" for j in range(2 * k))
     first_upper = 4 + 2 * len(curve.constraints)
     last_upper = first_upper + 2 * len(curve.upper)
-    parts = [_HEADER.format(k=k), _sums_text(curve), _curve_text(curve, tables), _start_text(curve)]
+    blocks = [_curve_block(curve), *([_rungs_block(curve)] if curve.is_tower else [])]
+    parts = [_HEADER.format(k=k), _sums_text(blocks)]
+    parts += [_curve_text(curve, blocks[0], tables), _start_text(curve)]
     first_slope = last_upper
     moves = (_SINGLE if k == 1 else _COUPLED).format(k=k, first_slope=first_slope)
     parts.append(
@@ -232,28 +234,39 @@ def spectral_source(curve: Curve) -> str:
         )
     )
     if curve.is_tower:
-        parts.append(_rungs_text(curve, tables))
+        parts.append(_rungs_text(curve, blocks[1], tables))
     return "\n".join(parts)
 
 
-def _sums_text(curve: Curve) -> str:
-    """Print the sums over tables: powers one and two for the sweep, three for the rungs."""
-    powers = range(2, 4 if curve.is_tower else 3) if curve.tables else ()
-    return "\n".join(f"\n@njit(**LOOSE)\n{point_sums(most)}\n" for most in powers)
+def _sums_text(blocks: Iterable[Block]) -> str:
+    """Print the sums over tables that the blocks call."""
+    kinds = {kinds_of([*(e for _, e in b.lines), *b.results]) for b in blocks} - {frozenset()}
+    return "\n".join(f"\n@njit(**LOOSE)\n{point_sums(k)}\n" for k in sorted(kinds, key=sorted))
 
 
-def _curve_text(curve: Curve, tables: str) -> str:
+def _block(curve: Curve, lines: Iterable[Line], results: Iterable[Expr]) -> Block:
+    """Return code without the lines that no result needs."""
+    inputs = (*curve.unknowns, *(s for s, _ in curve.parameters))
+    return Block(inputs, tuple(lines), tuple(results)).pruned()
+
+
+def _curve_block(curve: Curve) -> Block:
     lines, slopes = list(curve.lines), []
     equations = (curve.z, *curve.constraints)
     for j, u in enumerate(curve.unknowns):
         slopes.append(_along(curve.lines, u, f"d{j}", lines))
     results: list[Expr] = [curve.z, curve.g, *curve.constraints, *curve.upper]
     results += [chain(e, slope) for e in equations for slope in slopes]
+    return _block(curve, lines, results)
+
+
+def _curve_text(curve: Curve, block: Block, tables: str) -> str:
     names = [f"u{j}{part}" for j in range(len(curve.unknowns)) for part in "ri"]
     known: dict[Symbol, Pair] = {
         u: (f"u{j}r", f"u{j}i") for j, u in enumerate(curve.unknowns)
     } | _parameters(curve)
-    text = pair_function("curve", (*names, "p" + tables), known, lines, results)
+    arguments = (*names, "p" + tables)
+    text = pair_function("curve", arguments, known, block.lines, block.results)
     return f"\n@njit(**S)\n{text}\n"
 
 
@@ -265,8 +278,8 @@ def _start_text(curve: Curve) -> str:
     return f"\n@njit(**S)\n{text}\n\n\n@njit(**S)\n{begin}\n"
 
 
-def _rungs_text(curve: Curve, tables: str) -> str:
-    """Print value, slope and curvature of every rung and the splits, for a real unknown."""
+def _rungs_block(curve: Curve) -> Block:
+    """Return value, slope and curvature of every rung and the splits."""
     lines, u = list(curve.lines), curve.unknowns[0]
     first = _along(curve.lines, u, "d", lines)
     second = _along(tuple(lines), u, "dd", lines)
@@ -275,8 +288,14 @@ def _rungs_text(curve: Curve, tables: str) -> str:
         slope = first.get(rung.omega, Integer(0))
         results += [rung.omega, slope, chain(slope, second)]
     results += [s for rung in curve.ladder for s in rung.splits]
+    return _block(curve, lines, results)
+
+
+def _rungs_text(curve: Curve, block: Block, tables: str) -> str:
+    """Print the rungs for a real unknown."""
+    u = curve.unknowns[0]
     known: dict[Symbol, Pair] = {u: ("x", "0.0" if curve.tables else "")} | _parameters(curve)
-    text = pair_function("rungs", ("x", "p" + tables), known, lines, results)
+    text = pair_function("rungs", ("x", "p" + tables), known, block.lines, block.results)
     return f"\n@njit(cache=True, **S)\n{text}\n"
 
 

@@ -17,8 +17,8 @@ from derive.spectra.curve import PointSum
 
 Pair = tuple[str, str]
 """Names of real and imaginary part; an empty second name says that the value is real."""
-POINT_POWERS = (0, 1)
-"""Powers of the points in the numerators of ``PointSum``."""
+Kind = tuple[int, int]
+"""Exponents k and p of a ``PointSum``."""
 
 
 @dataclass
@@ -27,12 +27,12 @@ class PairPrinter:
 
     Attributes:
         known: pairs by symbol.
-        most: the highest power of a point sum; all powers are summed together.
+        kinds: exponents of the point sums, which are summed together.
         lines: the code so far.
     """
 
     known: dict[Symbol, Pair]
-    most: int = 0
+    kinds: frozenset[Kind] = frozenset()
     lines: list[str] = field(default_factory=list)
     sums: dict[tuple[Expr, ...], str] = field(default_factory=dict)
     cache: dict[Expr, Pair] = field(default_factory=dict)
@@ -107,11 +107,11 @@ class PairPrinter:
         x = self.pair(u)
         if (table, u) not in self.sums:
             self.sums[table, u] = name = f"s{len(self.sums)}"
-            parts = [f"{name}_{i}{j}" for j in range(1, self.most + 1) for i in POINT_POWERS]
+            parts = [f"{name}_{i}{j}" for i, j in sorted(self.kinds)]
             names = ", ".join(part + end for part in parts for end in "ri")
-            call = f"point_sums_{self.most}({x[0]}, {x[1] or 0.0}, t{int(table)})"
+            call = f"{_sums_name(self.kinds)}({x[0]}, {x[1] or 0.0}, t{int(table)})"
             self.lines.append(f"{names} = {call}")
-        name = f"{self.sums[table, u]}_{int(p)}{int(k)}"
+        name = f"{self.sums[table, u]}_{int(k)}{int(p)}"
         return (f"{name}r", f"{name}i")
 
 
@@ -135,42 +135,46 @@ def pair_function(
             return v2, v1,
     """
     code, results = list(code), list(results)
-    powers = [int(e.args[2]) for e in _point_sums([*(e for _, e in code), *results])]
-    printer = PairPrinter(dict(known), max(powers, default=0))
+    printer = PairPrinter(dict(known), kinds_of([*(e for _, e in code), *results]))
     printer.run(code)
     out = [part or "0.0" for pair in map(printer.pair, results) for part in pair]
     body = "\n".join(f"    {line}" for line in printer.lines)
     return f"def {name}({', '.join(arguments)}):\n{body}\n    return {', '.join(out)},"
 
 
-def point_sums(most: int) -> str:
-    """Return the text of a function that sums a**p/(u - a)**k over points a, k = 1, ..., most.
+def point_sums(kinds: Iterable[Kind]) -> str:
+    """Return the text of a function that sums a**p/(u - a)**k over points a, for every (k, p).
 
-    It returns the means, real and imaginary parts, for every k and every p of ``POINT_POWERS``.
-    One division serves all of them; the loop has no branches, so that it fills vector units.
+    It returns the means, real and imaginary parts. One division serves all of them; the loop has no
+    branches, so that it fills vector units.
     """
-    kinds = [(p, k) for k in range(1, most + 1) for p in POINT_POWERS]
-    lines = [f"def point_sums_{most}(re, im, points):"]
-    lines += [f"    s{p}{k}{part} = 0.0" for p, k in kinds for part in "ri"]
+    kinds = sorted(kinds)
+    lines = [f"def {_sums_name(kinds)}(re, im, points):"]
+    lines += [f"    s{k}{p}{part} = 0.0" for k, p in kinds for part in "ri"]
     lines += ["    for i in range(points.size):", "        a = points[i]", "        d = re - a"]
     lines += ["        scale = 1.0 / (d * d + im * im)"]
     lines += ["        q1r = d * scale", "        q1i = -im * scale"]
-    for k in range(2, most + 1):
+    for k in range(2, max(k for k, _ in kinds) + 1):
         lines.append(f"        q{k}r = q{k - 1}r * q1r - q{k - 1}i * q1i")
         lines.append(f"        q{k}i = q{k - 1}r * q1i + q{k - 1}i * q1r")
-    for p, k in kinds:
+    for k, p in kinds:
         factor = "a * " * p
-        lines += [f"        s{p}{k}{part} += {factor}q{k}{part}" for part in "ri"]
+        lines += [f"        s{k}{p}{part} += {factor}q{k}{part}" for part in "ri"]
     lines.append("    share = 1.0 / points.size")
-    parts = [f"s{p}{k}{part} * share" for p, k in kinds for part in "ri"]
+    parts = [f"s{k}{p}{part} * share" for k, p in kinds for part in "ri"]
     return "\n".join([*lines, f"    return ({', '.join(parts)})"])
 
 
-def _point_sums(exprs: Iterable[Expr]) -> set[Any]:
+def kinds_of(exprs: Iterable[Expr]) -> frozenset[Kind]:
+    """Return which (k, p) of ``PointSum`` occur."""
     found: set[Any] = set()
     for expr in exprs:
         found |= expr.atoms(PointSum)
-    return found
+    return frozenset((int(e.args[2]), int(e.args[1])) for e in found)
+
+
+def _sums_name(kinds: Iterable[Kind]) -> str:
+    return "_".join(["point_sums", *(f"{k}{p}" for k, p in sorted(kinds))])
 
 
 def _number(value: Any) -> str:
