@@ -13,7 +13,7 @@ from typing import Any
 from sympy import Abs, Add, Expr, Integer, Max, Min, Mul, Pow, Symbol, count_ops
 
 from derive.errors import NotClosedError
-from derive.printing.machine_functions import function_units
+from derive.printing.machine_functions import RATES, function_units
 
 Line = tuple[Symbol, Expr]
 _KEPT = 1 << 14
@@ -139,7 +139,7 @@ def chain(expr: Expr, derivative: Mapping[Symbol, Expr]) -> Expr:
 
 
 def partial(expr: Expr, wrt: Symbol) -> Expr:
-    """Return ``expr.diff(wrt)``: the same expression, found some times faster.
+    """Return ``expr.diff(wrt)``: the same, found some times faster, and without cancellation.
 
     Sums, products and powers, which are nearly all of straight-line code, are differentiated here;
     SymPy also asks whether each derivative is zero, which takes longer than to find it.
@@ -156,6 +156,8 @@ def partial(expr: Expr, wrt: Symbol) -> Expr:
         return Add(*each)
     if isinstance(expr, Pow) and wrt not in symbols_of(expr.exp):
         return expr * (partial(expr.base, wrt) * expr.exp / expr.base)
+    if type(expr) in RATES:
+        return partial(args[0], wrt) * RATES[type(expr)](args[0])
     return expr.diff(wrt)
 
 

@@ -43,7 +43,7 @@ from derive.complement import Carried, carried
 from derive.constant import definitions
 from derive.errors import NotSupportedError
 from derive.printing.machine_form import machine_form
-from derive.printing.partials import Tangents, along, bound
+from derive.printing.partials import Tangents, along, bound, literal_rounding
 from derive.rewrite import Log
 from derive.symbols import Quantity
 from derive.system import Equation, System
@@ -523,6 +523,7 @@ class _Builder:
             known[unknown] = named(error, f"{unknown.name}_error", before)
         tangents = Tangents(lines, (*self.x, *self.constants))
         bounds, known = tangents.bounds(known, UNIT, "z", self.ready.rounding)
-        errors = [known[d] if isinstance(d, Symbol) else Integer(0) for d in derivatives]
+        found: dict[Expr, Expr] = dict(known.items())
+        errors = [found.get(d, literal_rounding(d, UNIT)) for d in derivatives]
         before = [*lines, *before, *(p for p in tangents.lines if p[0] not in taken), *bounds]
         return self.block(self.x, before, (*derivatives, *errors))

@@ -109,8 +109,10 @@ class _Separated:
         return self._new, found
 
     def _written(self, expr: Any) -> Expr:
-        if not expr.args or isinstance(expr, Piecewise):
+        if not expr.args:
             return expr
+        if isinstance(expr, Piecewise):
+            return _in_place(expr)
         if type(expr) in _QUOTIENTS:
             return self._written(_QUOTIENTS[type(expr)](expr.args[0]))
         ready = _kept_digits(expr)
@@ -138,6 +140,16 @@ class _Separated:
             self._count += 1
             self._new.append((self._known[expr], expr))
         return self._known[expr]
+
+
+def _in_place(expr: Any) -> Any:
+    """Write functions without lines of their own."""
+    if not expr.args:
+        return expr
+    if type(expr) in _QUOTIENTS:
+        return _in_place(_QUOTIENTS[type(expr)](expr.args[0]))
+    ready = _kept_digits(expr)
+    return ready.func(*(_in_place(a) for a in ready.args))
 
 
 def _may_cancel(expr: Any) -> bool:

@@ -4,11 +4,26 @@ Stage: beneath Programs and their printers. Three functions that SymPy has only 
 names, since machines keep more digits of them than of the expressions.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from sympy import Abs, Add, Expr, Function, Integer, Pow, count_ops, exp, log
+from sympy import (
+    Abs,
+    Add,
+    Expr,
+    Function,
+    Integer,
+    Pow,
+    acos,
+    asin,
+    cosh,
+    count_ops,
+    exp,
+    log,
+    sqrt,
+    tanh,
+)
 
 UNITS: Mapping[str, int] = {
     **dict.fromkeys(("exp", "log", "pow", "sin", "cos", "cosh", "atan", "acos", "erf"), 4),
@@ -22,6 +37,13 @@ and CUDA libraries state for theirs; roundings of any other function count as on
 """
 VECTOR = frozenset(UNITS)
 """Functions with vector code; "pow" stands for powers that are no products of roots."""
+
+RATES: Mapping[type[Expr], Callable[[Expr], Expr]] = {
+    tanh: lambda x: cosh(x) ** -2,
+    asin: lambda x: 1 / sqrt((1 - x) * (1 + x)),
+    acos: lambda x: -1 / sqrt((1 - x) * (1 + x)),
+}
+"""Derivatives of functions for which SymPy's own form cancels."""
 
 
 class _OfOne(Function):
@@ -115,7 +137,8 @@ def function_name(expr: Any) -> str:
 def function_units(expr: Expr) -> Expr:
     """Return what the functions in an expression add to its count of roundings.
 
-    The rounding of the argument u of an exponential is multiplied by u.
+    The rounding of the argument u of an exponential is multiplied by u, and that of a base by its
+    exponent.
 
     Example:
         >>> from sympy.abc import x
@@ -125,6 +148,8 @@ def function_units(expr: Expr) -> Expr:
     total: Expr = Integer(UNITS.get(function_name(expr), 0))
     if isinstance(expr, exp) and expr.args[0].args:
         total += count_ops(expr.args[0]) * Add(*(Abs(t) for t in Add.make_args(expr.args[0])))
+    if isinstance(expr, Pow) and expr.base.is_Rational and not expr.base.is_Integer:
+        total += Abs(expr.exp)
     return Add(total, *(function_units(a) for a in expr.args if isinstance(a, Expr) and a.args))
 
 

@@ -7,7 +7,7 @@ rounding bound, costs one multiplication and one addition per argument, and no d
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sympy import Abs, Add, Expr, Integer, Symbol, count_ops
+from sympy import Abs, Add, Expr, Integer, Rational, Symbol, count_ops
 
 from derive.block import Line, magnitude, named, partial, symbols_of
 from derive.printing.machine_functions import function_units
@@ -22,7 +22,9 @@ class Tangents:
 
     Args:
         code: the straight-line code.
-        moving: inputs that move; every other input counts as constant.
+        moving: inputs that move; every other input counts as constant. Where the code holds
+            elementary functions, lines of constant inputs carry their rounding on as well, since
+            a function may enlarge it.
         along: lines that ``push`` differentiates in another form.
 
     Example:
@@ -42,6 +44,8 @@ class Tangents:
         self.code = tuple(code)
         self.lines: list[Line] = []
         self._moving = set(moving)
+        if any(function_units(expr) != 0 for _, expr in self.code):
+            self._moving |= {symbol for symbol, _ in self.code}  # controls alone may be rounded
         self._partials: dict[str, tuple[tuple[Symbol, Expr], ...]] = {}
         self._of_line = [self.partials(symbol.name, expr) for symbol, expr in self.code]
         self._along = along or {}
@@ -105,11 +109,19 @@ def bound(
 ) -> Expr:
     """Return the first-order rounding bound of an expression, given those of its arguments."""
     more, relative = rounding_of(expr)
-    weight = unit * (Integer(1 + count_ops(expr)) + function_units(expr) + more) + relative
-    total: Expr = weight * magnitude(expr) if expr.free_symbols or more else Integer(0)
+    called = function_units(expr)
+    weight = unit * (Integer(1 + count_ops(expr)) + called + more) + relative
+    rounded = expr.free_symbols or more or called != 0
+    total: Expr = weight * magnitude(expr) if rounded else Integer(0)
     return total + passed(pairs, errors)
 
 
 def passed(pairs: Sequence[tuple[Symbol, Expr]], errors: Mapping[Symbol, Expr]) -> Expr:
     """Return what the errors of arguments leave, by absolute values."""
     return Add(*(Abs(p) * errors[s] for s, p in pairs if errors.get(s, Integer(0)) != 0))
+
+
+def literal_rounding(expr: Expr, unit: Expr) -> Expr:
+    """Return the rounding of a number that is no double; symbols are exact."""
+    exact = not isinstance(expr, Rational) or int(expr.q).bit_count() == 1
+    return Integer(0) if exact else unit * Abs(expr)

@@ -1,8 +1,10 @@
 """Systems with elementary functions: vector code, one point at a time, and 30 digits agree."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from sympy import exp, log
+from sympy import Rational, exp, log
 from sympy.abc import x
 
 from derive.printing.lane_phases import Asked
@@ -107,6 +109,16 @@ def test_digits_are_kept_where_the_expressions_lose_them(lanes):
     found = lanes["soft"](lam=lam, c=1.0)
     assert found.error["k"] <= 1e-14 * found.k
     assert found.k == pytest.approx(lam / (1 + np.log(2)), rel=1e-11)
+
+
+def test_slopes_that_are_controls_or_numbers_have_their_rounding():
+    simple = SYSTEMS["tail"]()
+    lam, c = simple.controls
+    outputs = {"a": c * lam, "b": Rational(7, 5) * lam}
+    found = compile(replace(simple, outputs=outputs))(lam=0.5, c=0.25)
+    assert (found.da_dlam, found.db_dlam) == (0.25, 1.4)
+    assert found.error["da_dlam"] == 0
+    assert 0 < found.error["db_dlam"] <= 2e-16
 
 
 def test_stated_roundings_cover_ours_and_name_the_same_functions():
