@@ -5,12 +5,13 @@ their limits: any function that balls know, coupled equations, and the branch te
 matrices. What is proved at a point, and how, is said in ``certify``.
 """
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
+from flint import arb
 
-from derive.balls import Ball
 from numeric.certify import compared, no_answer
 from numeric.enclosure_kernel import Rows
 from numeric.proof import PROVED, Engine, PointProof, Verdict
@@ -54,9 +55,9 @@ def _proof(solution: Solution, engine: Engine, i: int) -> PointProof:
 
 def _interval(proof: PointProof, name: str) -> tuple[float, float]:
     """Return centre and radius as doubles; all numbers where the ball is not finite."""
-    if not proof.enclosures[name].is_finite():
-        return 0.0, float("inf")
-    ball = Ball.from_arb(proof.enclosures[name])
-    mid = float(ball.mid)
-    rad = abs(ball.mid - Fraction(mid)) + ball.rad
-    return mid, float(np.nextafter(float(rad), np.inf)) if rad else 0.0
+    ball = proof.enclosures[name]
+    if not ball.is_finite():
+        return 0.0, math.inf
+    mid = float(ball.mid())
+    rad = float((ball - arb(mid)).abs_upper())
+    return mid, math.nextafter(rad, math.inf) if rad else 0.0

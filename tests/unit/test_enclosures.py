@@ -13,9 +13,10 @@ from derive.program import program
 from derive.theory.deep_features import deep_features
 from numeric.bench_features import workload
 from numeric.compiled import compile
+from numeric.enclosure_balls import ball_rows
 from numeric.enclosure_kernel import EnclosureKernel, Rows, step_source
 from numeric.enclosures import enclosures
-from numeric.proof import Verdict
+from numeric.proof import Engine, Verdict
 from numeric.reference import reference
 from tests.function_systems import SYSTEMS, points
 
@@ -186,6 +187,24 @@ def test_the_quick_form_proves_random_deep_networks(depth):
     for name in (*work.program.unknowns, "E_test"):
         assert np.median(box.width(name)) < 3e-13
         assert np.quantile(box.width(name), 0.99) < 1e-10
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_every_interval_holds_the_ball_of_another_arithmetic(depth):
+    """Balls of 14 digits prove the same points; a radius fifty times smaller is refuted."""
+    work = workload(depth, 96, seed=1)
+    names = [q.name for q in work.program.inputs]
+    solution = compile(work.program)(**dict(zip(names, work.inputs, strict=True)))
+    box = enclosures(solution)
+    rows = ball_rows(solution, Engine(work.program), list(box.mid))
+    assert np.array_equal(rows.verdict, box.verdict)
+    mids, rads = rows.values[::2], rows.values[1::2]
+    used = [
+        np.abs(mid - box.mid[name]) / (box.rad[name] + rad)
+        for name, mid, rad in zip(box.mid, mids, rads, strict=True)
+    ]
+    assert np.max(used) <= 1
+    assert max(np.max(used[0]), np.max(used[depth])) > 0.02
 
 
 def test_points_in_a_padded_block_are_like_others(one_layer):
