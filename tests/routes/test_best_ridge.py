@@ -114,7 +114,7 @@ def test_points_that_fail_and_slopes_without_noise_are_refused(linear):
     at = {"alpha": 0.8, "gamma": (4.0,)}
     with pytest.raises(NotConvergedError, match="a point did not converge"):
         noise_threshold(linear, lam=1e300, **at)
-    with pytest.raises(NotConvergedError, match="changes the slope by .*within its error"):
+    with pytest.raises(NotConvergedError, match=r"changes the slope by .*within its error"):
         noise_threshold(linear, alpha=1e-14, gamma=(4.0,), lam=1.0)
 
 
