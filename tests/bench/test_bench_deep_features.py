@@ -70,12 +70,30 @@ def test_ratio_to_a_rival_on_the_same_points(benchmark, rival, depth):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_enclosures_of_every_point(benchmark, depth):
+@pytest.mark.parametrize(
+    "asked",
+    [{"outputs": (), "errors": False, "slopes": False}, {"slopes": False}, {}],
+    ids=["unknowns", "outputs and errors", "slopes as well"],
+)
+def test_enclosures_of_every_point(benchmark, depth, asked):
+    """Time them with the benchmark, and beside them a solve that asks for the same things."""
     work = workload(depth, POINTS)
-    names = [q.name for q in work.program.inputs]
-    controls = dict(zip(names, work.inputs, strict=True))
-    solution = compile(work.program, slopes=False)(threads=1, **controls)
-    box = benchmark(enclosures, solution, slopes=False, threads=1)
+    controls = dict(zip((q.name for q in work.program.inputs), work.inputs, strict=True))
+    evaluate = compile(work.program, **asked)
+    solution = evaluate(threads=1, **controls)
+    proofs, solves = [], []
+
+    def one_round():
+        start = time.process_time()
+        box = enclosures(solution, threads=1)
+        middle = time.process_time()
+        evaluate.solve(work.inputs, 1)
+        proofs.append(middle - start)
+        solves.append(time.process_time() - middle)
+        return box
+
+    box = benchmark.pedantic(one_round, rounds=25, warmup_rounds=2)
+    benchmark.extra_info["ratio to the solve"] = min(proofs) / min(solves)
     benchmark.extra_info["proved"] = float(box.proved.mean())
     benchmark.extra_info["widest unknown"] = float(box.width(work.program.unknowns[-1]).max())
 
