@@ -19,7 +19,7 @@ ANGLE = 2.0**20
 """Largest argument of sin, cos and tan: the multiple of pi/2 must have at most 20 bits."""
 
 
-def _constants() -> dict[str, Any]:
+def _constants() -> dict[str, str]:
     """Return the numbers of the text, exact ones in two or more parts."""
     ln2, pi = mp.log(2), +mp.pi
     ln2_high = _leading(ln2, 32)
@@ -45,9 +45,9 @@ def _constants() -> dict[str, Any]:
     for name, value in {"pi": pi, "half_pi": pi / 2, "quarter_pi": pi / 4}.items():
         found |= {name: value, f"{name}_low": value - float(value)}
     found |= {f"half_pi_{i + 1}": p for i, p in enumerate([*parts, pi / 2 - sum(parts)])}
-    bits = {"magic_bits": found["magic"], "root_half_bits": math.sqrt(0.5)}
+    raw = {"magic_bits": found["magic"], "root_half_bits": math.sqrt(0.5)}
     return {k: repr(float(v)) for k, v in found.items()} | {
-        k: str(struct.unpack("<q", struct.pack("<d", v))[0]) for k, v in bits.items()
+        k: str(struct.unpack("<q", struct.pack("<d", v))[0]) for k, v in raw.items()
     }
 
 

@@ -51,8 +51,12 @@ class _OfOne(Function):
 
     nargs = 1
 
+    @property
+    def _x(self) -> Any:
+        return self.args[0]
+
     def _eval_is_extended_real(self) -> bool | None:
-        real: bool | None = self.args[0].is_extended_real
+        real: bool | None = self._x.is_extended_real
         return real
 
 
@@ -72,10 +76,11 @@ class log1p(_OfOne):  # noqa: N801  (printed under this name)
 
     def fdiff(self, argindex: int = 1) -> Expr:
         """Return the derivative."""
-        return 1 / (1 + self.args[0])
+        slope: Expr = 1 / (1 + self._x)
+        return slope
 
     def _eval_evalf(self, prec: int) -> Any:
-        return log(1 + self.args[0])._eval_evalf(prec)
+        return log(1 + self._x)._eval_evalf(prec)
 
 
 class expm1(_OfOne):  # noqa: N801
@@ -94,10 +99,10 @@ class expm1(_OfOne):  # noqa: N801
 
     def fdiff(self, argindex: int = 1) -> Expr:
         """Return the derivative."""
-        return exp(self.args[0])
+        return exp(self._x)
 
     def _eval_evalf(self, prec: int) -> Any:
-        return (exp(self.args[0]) - 1)._eval_evalf(prec)
+        return (exp(self._x) - 1)._eval_evalf(prec)
 
 
 class softplus(_OfOne):  # noqa: N801
@@ -111,10 +116,10 @@ class softplus(_OfOne):  # noqa: N801
 
     def fdiff(self, argindex: int = 1) -> Expr:
         """Return the derivative, which does not overflow either."""
-        return 1 / (1 + exp(-self.args[0]))
+        return 1 / (1 + exp(-self._x))
 
     def _eval_evalf(self, prec: int) -> Any:
-        return log(1 + exp(self.args[0]))._eval_evalf(prec)
+        return log(1 + exp(self._x))._eval_evalf(prec)
 
 
 def function_name(expr: Any) -> str:
