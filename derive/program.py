@@ -98,8 +98,11 @@ class Program:
         return self.later()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what pickles hold: the block of slopes itself, not what builds it."""
-        return {**self.__dict__, "later": _Built(self.slopes)}
+        """Return what pickles hold: the block of slopes, not what builds it, and the key.
+
+        SymPy evaluates what it reads from a pickle, and may write an expression in another way.
+        """
+        return {**self.__dict__, "later": _Built(self.slopes), "key": self.key}
 
     @cached_property
     def key(self) -> str:

@@ -55,7 +55,7 @@ def assemble(
     error = {n.removeprefix("error "): v for n, v in grid.items() if n.startswith("error ")}
     return Solution(
         name=program.name,
-        key=program.key,
+        key="",
         controls=dict(zip((q.name for q in program.inputs), arrays, strict=True)),
         outputs={o: grid[o] for o in asked.outputs},
         error=error,

@@ -7,6 +7,7 @@ point: failed points keep their place with a status that names cause and remedy.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,7 @@ class Solution:
 
     Attributes:
         name: name of the program.
-        key: content key of the program.
+        key: content key of the program; if it is empty, it is hashed when it is first asked for.
         controls: control name -> array of shape S.
         outputs: output name -> array of shape S; NaN where the status is not CONVERGED.
         error: output or unknown name -> absolute error estimate, shape S.
@@ -94,9 +95,19 @@ class Solution:
     steps: NDArray[np.int32]
     program: AnyProgram | None = field(default=None, repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        if not self.key and self.program is not None:
+            object.__delattr__(self, "key")  # so that __getattr__ is asked for it
+
     def __getattr__(self, name: str) -> Array:
         if "slopes" not in self.__dict__:  # while it is being unpickled
             raise AttributeError(name)
+        if name == "key" and self.program is not None:
+            object.__setattr__(self, name, self.program.key)
+            return cast(Any, self.program.key)
+        return self._held(name)
+
+    def _held(self, name: str) -> Array:
         if not name.startswith("_"):
             for values in (self.outputs, self.unknowns, self.slopes):
                 if name in values:
@@ -106,7 +117,7 @@ class Solution:
 
     def __getitem__(self, name: str) -> Array:
         try:
-            return self.__getattr__(str(name))
+            return self._held(str(name))
         except AttributeError as error:
             raise UnknownNameError(
                 f"solution[{name!r}]", str(error), "use one of these names"

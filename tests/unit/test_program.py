@@ -117,6 +117,13 @@ def test_programs_survive_pickling():
     assert again.text() == frozen.text()
 
 
+def test_keys_survive_pickling_where_sympy_writes_an_expression_in_another_way():
+    frozen = program(deep_features([]))
+    again = pickle.loads(pickle.dumps(frozen))
+    assert again.text() != frozen.text()
+    assert again.key == frozen.key
+
+
 def test_slopes_are_built_when_asked_for_and_again_after_pickling():
     frozen = program(deep_features(["erf"]))
     again = pickle.loads(pickle.dumps(frozen))

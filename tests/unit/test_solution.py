@@ -1,11 +1,14 @@
 """Solutions: access, checks and how they print."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from derive.errors import NotConvergedError, UnknownNameError
+from derive.program import program
+from derive.theory.deep_features import deep_features
 from numeric.solution import Solution, Status
 
 
@@ -75,6 +78,16 @@ def test_print_counts_the_points_by_status():
 def test_print_of_outputs_without_finite_values():
     assert "no finite value" in repr(solution(outputs={"m": np.full(2, np.nan)}))
     assert "error not asked for" in repr(solution(error={}))
+
+
+def test_an_empty_key_is_that_of_the_program_when_it_is_asked_for():
+    frozen = program(deep_features([]))
+    found = solution(key="", program=frozen)
+    again = pickle.loads(pickle.dumps(found))
+    assert "key" not in vars(found)
+    assert found.key == again.key == replace(found, program=None).key == frozen.key
+    with pytest.raises(UnknownNameError, match="'key' is not part of this solution"):
+        found["key"]
 
 
 def test_solutions_travel_between_processes():
