@@ -235,7 +235,7 @@ def vector_source(lanes: LaneProgram, width: int, estimates: bool = False) -> st
             divisions in the quick pass.
 
     Raises:
-        NotSupportedError: for functions other than arithmetic, roots, absolute values, selections.
+        NotSupportedError: for functions that have no vector form.
     """
     constants = [s for s, _ in lanes.program.constants]
     fixed = {s: k for k, s in enumerate((UNIT, *constants, *(s for s, _ in lanes.call)))}
