@@ -9,6 +9,10 @@ infinities and subnormal numbers the result is not finite. All other lines divid
 give all digits as well, but need as long as a division where several are under way. Only where two
 divisions follow each other in a phase that is ``spread``, the second one takes that way, so that
 the divider and the multipliers work at the same time.
+
+Elementary functions are calls of what ``elementary_ir`` defines in the same module, once for each.
+They are not written in place, where a sum of the caller might fuse with their last product in some
+widths and not in others.
 """
 
 import struct
