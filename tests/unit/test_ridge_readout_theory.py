@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from derive.errors import NotConvergedError, RangeError, ShapeError
-from numeric.ridge_readout_theory import ridge_curve
+from numeric.ridge_readout_theory import effective_ridge, ridge_curve
 from numeric.ridge_reference import exact_modes, ridge_balls
 from numeric.solution import Status
 from numeric.spectral_functions import Modes
@@ -197,3 +197,26 @@ def test_the_exact_route_refuses_what_it_cannot_do():
         exact_modes([1], [1, 2], [1])
     with pytest.raises(RangeError, match="not positive"):
         exact_modes([0], [1], [0])
+
+
+def test_starts_from_the_table_are_near_rounding_so_that_one_evaluation_is_enough(rng):
+    modes = power_law(400, 1.5, 2.0)
+    ratio, lam = 10 ** rng.uniform(-1.3, 1.3, 500), 10 ** rng.uniform(-8, 1, 500)
+    found = effective_ridge(modes, ratio, lam)
+    assert np.mean(found.steps == 0) > 0.9
+    assert found.residual.max() < 1e-15
+    moved = effective_ridge(modes, ratio, lam * (1 + 1e-6)).x / found.x - 1
+    assert np.all(moved > 0)
+    assert np.all(moved < 1.01e-6 * ratio / found.gap + 1e-13)
+
+
+def test_roots_in_the_outermost_cells_of_the_table_are_found():
+    one = Modes(np.ones(1), np.ones(1), np.zeros(1))
+    ratio, lam = np.array([1e-6, 1.0, 1e6]), np.array([1e3, 1e-14, 1e3])
+    b = 1 + lam - ratio  # r x^2 - b x - lam = 0
+    root = np.sqrt(b * b + 4 * ratio * lam)
+    exact = [(b + root)[0] / (2 * ratio[0]), (b + root)[1] / 2, (2 * lam / (root - b))[2]]
+    for i in range(3):
+        found = effective_ridge(one, ratio[i : i + 1], lam[i : i + 1])
+        assert found.status[0] == 0
+        assert found.x[0] == pytest.approx(exact[i], rel=1e-14)

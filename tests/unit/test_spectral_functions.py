@@ -39,3 +39,23 @@ def test_a_population_that_cannot_be_is_refused():
         Modes(-one, one, one)
     with pytest.raises(RangeError, match="compatible with Omega"):
         Modes(0 * one, one, one)
+
+
+def test_the_sums_of_a_point_do_not_depend_on_the_points_beside_it(rng):
+    values = np.arange(1, 1001.0) ** -1.5
+    modes = Modes(values, np.full(1000, 1e-3), values**2)
+    x = 10 ** rng.uniform(-9, 2, 301)
+    order = rng.permutation(x.size)
+    whole, mixed = modes(x), modes(x[order])
+    for name in ("df1", "df2", "T", "T2", "unexplained", "rest1", "rest2"):
+        assert np.array_equal(getattr(whole, name)[order], getattr(mixed, name)), name
+        assert getattr(modes(x[7]), name) == getattr(whole, name)[7], name
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1.0, 1e150])
+def test_the_sums_keep_their_digits_at_any_scale(scale):
+    # the witness is exact: one mode, share s = 1/4 and left = 3/4
+    one = Modes(np.array([scale]), np.ones(1), np.array([2 * scale]))
+    sums = one(3 * scale)
+    found = [sums.df1, sums.df2, sums.T, sums.T2, sums.unexplained, sums.rest1, sums.rest2]
+    assert found == pytest.approx([1 / 4, 1 / 16, 1 / 2, 1 / 8, 9 / 8, 3 / 4, 15 / 16], rel=1e-15)
