@@ -21,20 +21,24 @@ _DIGITS = 14
 """Digits of every number; more would be lost in float64."""
 
 
-def ball_rows(solution: Solution, engine: Engine, names: Sequence[str]) -> Rows:
-    """Prove every point of a Solution at the doubles of its controls.
+def ball_rows(
+    solution: Solution, engine: Engine, names: Sequence[str], chosen: Sequence[int] | None = None
+) -> Rows:
+    """Prove points of a Solution at the doubles of its controls.
 
     Args:
         solution: what to prove, with its Program.
         engine: the ball arithmetic of that Program.
         names: unknowns, outputs and slopes to enclose.
+        chosen: flat indices of points; all by default.
 
     Accuracy: proved; centres are rounded, and radii rounded up.
     """
-    size = solution.status.size
+    points = range(solution.status.size) if chosen is None else chosen
+    size = len(points)
     rows = Rows(np.empty(size, dtype=np.int8), np.full((2 * len(names), size), np.nan))
-    for i in range(size):
-        proof = _proof(solution, engine, i)
+    for i, point in enumerate(points):
+        proof = _proof(solution, engine, int(point))
         rows.verdict[i] = proof.verdict
         if proof.verdict in PROVED:
             rows.values[:, i] = [v for n in names for v in _interval(proof, n)]

@@ -12,9 +12,9 @@ from the next equation; each holds on its own, so the narrower one counts.
 
 A box about each answer has the radius of its claimed error and a little more. Points whose step
 does not map the box into itself are tried again about the moved centre with a wider box; what still
-fails is reported as not proved. Elementary functions are enclosed as well
-(``derive.printing.interval_functions``). Programs without a vector form, such as coupled ones, are
-proved in balls, one point after the other, and say so.
+fails is tried in balls if it is not much, and reported as not proved otherwise. Elementary
+functions are enclosed as well (``derive.printing.interval_functions``). Programs without a vector
+form, such as coupled ones, are proved in balls, one point after the other, and say so.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,6 +33,8 @@ from numeric.proof import Engine, Verdict
 from numeric.solution import Solution, Status
 
 Array = NDArray[np.float64]
+_MOST_BALLS = 256
+"""Points of a grid that are tried in balls after float64 arithmetic could not prove them."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,7 @@ def enclosures(
     else:
         rows = kernel.prove(*_given(kernel.program, solution), threads)
         _mark_no_answer(kernel.program, solution, rows)
+        _prove_rest(solution, kernel, rows)
     names = _names(program, wanted)
     values = rows.values.reshape(len(names), 2, *solution.shape)
     return Enclosures(
@@ -180,6 +183,15 @@ def enclosures(
         reason=kernel.standing[1],
         slow=why,
     )
+
+
+def _prove_rest(solution: Solution, kernel: EnclosureKernel, rows: Rows) -> None:
+    """Prove in balls what float64 could not prove, unless it is much."""
+    left = np.flatnonzero(rows.verdict == Verdict.NOT_PROVED)
+    if not 0 < left.size <= _MOST_BALLS:
+        return
+    found = ball_rows(solution, Engine(kernel.program), kernel.names, left.tolist())
+    rows.verdict[left], rows.values[:, left] = found.verdict, found.values
 
 
 def _wanted(

@@ -217,6 +217,21 @@ def test_points_in_a_padded_block_are_like_others(one_layer):
         assert np.array_equal(all_.rad[name][:11], few.rad[name])
 
 
+def test_few_points_that_float64_cannot_prove_are_proved_in_balls(grid, proved, monkeypatch):
+    """Every form refuses: balls prove what they are given, up to a number of points."""
+
+    def give_up(self, *given):
+        verdict = np.full(3, Verdict.NOT_PROVED, dtype=np.int8)
+        return Rows(verdict, np.full((2 * len(proved.mid), 3), np.nan))
+
+    monkeypatch.setattr(EnclosureKernel, "prove", give_up)
+    few = compile(grid.program)(alpha=2, gamma=(1.5,), lam=[0.1, 1.0, 2.0], noise=0.1)
+    assert np.all(enclosures(few).verdict == Verdict.PHYSICAL)
+    assert np.all(enclosures(few).width("E_test") < 2e-16)
+    monkeypatch.setitem(enclosures.__globals__, "_MOST_BALLS", 2)
+    assert np.all(enclosures(few).verdict == Verdict.NOT_PROVED)
+
+
 def test_only_what_is_asked_for_is_enclosed(one_layer):
     lean = compile(one_layer, outputs=(), errors=False, slopes=False)
     solution = lean(alpha=2, gamma=(1.5,), lam=[0.1, 1.0], noise=0.1)
