@@ -22,7 +22,7 @@ what a certificate evaluates: an interval Newton step about a point, and the bra
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -126,8 +126,12 @@ class Program:
     def means(self) -> tuple[TableMean, ...]:
         """Means over tables that the blocks hold, one of each kind."""
         proof = (self.proof.inclusion, self.proof.conditions)
-        blocks = (*self.blocks().values(), *proof)
-        return means_of(e for b in blocks for e in (*(e for _, e in b.lines), *b.results))
+        return _means((*self.blocks().values(), *proof))
+
+    @cached_property
+    def averages(self) -> bool:
+        """Whether blocks average over tables; slopes do so only where what they derive does."""
+        return bool(_means((self.start, self.tower, self.newton, self.report)))
 
     def blocks(self) -> dict[str, Block]:
         """Return the blocks that determine the numbers, by name."""
@@ -145,6 +149,10 @@ class Program:
             f"Program({self.name}: {' '.join(q.name for q in self.inputs)} -> "
             f"{' '.join(self.outputs)}; {operations} operations; key {self.key})"
         )
+
+
+def _means(blocks: Iterable[Block]) -> tuple[TableMean, ...]:
+    return means_of(e for b in blocks for e in (*(e for _, e in b.lines), *b.results))
 
 
 @dataclass(frozen=True)

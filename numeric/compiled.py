@@ -281,7 +281,7 @@ def _on_cuda(
     if is_coupled(model):
         raise NotSupportedError("a coupled system on CUDA", "no kernel for it", 'use target="cpu"')
     ready, (outputs, errors, slopes) = freeze(model), wanted
-    if ready.means:
+    if ready.averages:
         raise NotSupportedError(
             f"{ready.name} on CUDA", "it averages over tables, in loops", 'use target="cpu"'
         )
@@ -327,7 +327,7 @@ def _kernel(lanes: LaneProgram, method: str) -> Kernel:
             f"method {method!r}", f"the methods are {', '.join(METHODS)}, auto", "use one of them"
         )
     chosen, reason = choose(lanes) if method == "auto" else (method, "asked for")
-    if lanes.program.means and chosen != "scalar":
+    if lanes.program.averages and chosen != "scalar":
         found = "it averages over tables, in loops"
         raise NotSupportedError(f"method {chosen!r} for {lanes.program.name}", found, 'use "auto"')
     if chosen == "llvm":

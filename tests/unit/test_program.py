@@ -120,8 +120,14 @@ def test_programs_survive_pickling():
 def test_keys_survive_pickling_where_sympy_writes_an_expression_in_another_way():
     frozen = program(deep_features([]))
     again = pickle.loads(pickle.dumps(frozen))
-    assert again.text() != frozen.text()
     assert again.key == frozen.key
+
+
+def test_averages_over_tables_are_known_without_slopes():
+    plain, mixed = program(deep_features(["erf"])), program(deep_features(["erf"], biases="1/2"))
+    assert (plain.averages, mixed.averages) == (False, True)
+    assert "slopes" not in vars(plain) | vars(mixed)
+    assert (plain.means, bool(mixed.means)) == ((), True)
 
 
 def test_slopes_are_built_when_asked_for_and_again_after_pickling():
