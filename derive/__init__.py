@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from derive.losses import Loss as Loss
     from derive.model_rank import model_rank as model_rank
     from derive.piecewise_rank import piecewise_rank as piecewise_rank
+    from derive.printing.python_code import python_source as python_source
     from derive.reader import read_expression as read_expression
     from derive.readouts.power_laws import Capacity as Capacity
     from derive.readouts.ridge_limits import infinite_data as infinite_data
@@ -50,6 +51,7 @@ _HOMES = {
     "model_rank": "derive.model_rank",
     "peak_law": "derive.readouts.ridge_limits",
     "piecewise_rank": "derive.piecewise_rank",
+    "python_source": "derive.printing.python_code",
     "read_expression": "derive.reader",
     "rho": "derive.symbols",
     "ridgeless": "derive.readouts.ridge_limits",
@@ -75,6 +77,7 @@ __all__ = [
     "model_rank",
     "peak_law",
     "piecewise_rank",
+    "python_source",
     "read_expression",
     "rho",
     "ridgeless",
