@@ -226,7 +226,8 @@ def compile(
         method: one of ``METHODS``; "auto" lets ``choose`` decide. Coupled equations have one.
 
     Raises:
-        NotSupportedError: for coupled systems without a path, or a method that does not fit.
+        NotSupportedError: for coupled systems without a path, or a method or target that does not
+            fit.
         UnknownNameError: for an output, method, target or precision that does not exist.
         UnavailableError: for the target "cuda" without numba-cuda, a device or its driver.
 
@@ -278,9 +279,12 @@ def _on_cuda(
         raise UnknownNameError(
             f"target {target!r}", f"the targets are {', '.join(TARGETS)}", "use one of them"
         )
+    outputs, errors, slopes = wanted
     if is_coupled(model):
-        raise NotSupportedError("a coupled system on CUDA", "no kernel for it", 'use target="cpu"')
-    ready, (outputs, errors, slopes) = freeze(model), wanted
+        coupled = frozen(model)
+        asked = path_asked(coupled, outputs, errors, slopes)
+        return compile_cuda(coupled, asked, precision_named(precision))
+    ready = freeze(model)
     if ready.averages:
         raise NotSupportedError(
             f"{ready.name} on CUDA", "it averages over tables, in loops", 'use target="cpu"'

@@ -20,13 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from derive.coupled import AnyProgram, CoupledProgram
 from derive.errors import RangeError, ShapeError, UnavailableError, UnknownNameError
 from derive.printing.lane_phases import Asked, row_names
-from derive.program import Program
 from numeric.assemble import assemble, constant_values
 from numeric.cache import load
 from numeric.controls import LIMIT, broadcast_controls
 from numeric.cuda_code import TEAM, cuda_source, objectives
+from numeric.cuda_paths import coupled_cuda_source
 from numeric.precision import FLOAT64, Precision
 from numeric.solution import Solution
 
@@ -71,7 +72,7 @@ class CudaEvaluator:
         constants: the constants of the program as doubles, each nearest to its exact value.
     """
 
-    program: Program
+    program: AnyProgram
     asked: Asked
     precision: Precision
     source: str
@@ -219,15 +220,24 @@ class CudaEvaluator:
         return picks, out
 
 
-def compile_cuda(program: Program, asked: Asked, precision: Precision = FLOAT64) -> CudaEvaluator:
+def compile_cuda(
+    program: AnyProgram, asked: Asked, precision: Precision = FLOAT64
+) -> CudaEvaluator:
     """Compile a program for the graphics processor of this machine.
 
     Raises:
         UnavailableError: if numba-cuda is not installed, or there is no device or driver.
     """
     require_device()
-    source = cuda_source(program, asked, precision)
+    source = kernel_text(program, asked, precision)
     return CudaEvaluator(program, asked, precision, source, load(source), constant_values(program))
+
+
+def kernel_text(program: AnyProgram, asked: Asked, precision: Precision) -> str:
+    """Return the generated module of a program, triangular or coupled."""
+    if isinstance(program, CoupledProgram):
+        return coupled_cuda_source(program, asked, precision)
+    return cuda_source(program, asked, precision)
 
 
 def require_device() -> str:
@@ -291,7 +301,7 @@ def _varying(array: Array) -> Array:
     return array[index] if array.size else array
 
 
-def _axis(program: Program, arrays: Sequence[Array], over: str) -> int:
+def _axis(program: AnyProgram, arrays: Sequence[Array], over: str) -> int:
     """Return the axis along which a control varies."""
     names = [q.name for q in program.inputs]
     if over not in names:

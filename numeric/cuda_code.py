@@ -2,7 +2,7 @@
 
 Stage: a Program in, the text of one module out; nothing is compiled here. The blocks and ``solve``
 are the text that the CPU compiles, printed in the chosen precision, as device functions. Three
-kernels use them:
+kernels use them (``cuda_paths`` puts the solver of coupled programs behind the same ones):
 
 ======  ============================================================================================
 kernel  what it does
@@ -19,9 +19,11 @@ a control does not vary).
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from derive.block import Block
 from derive.codegen import function, module_source, rename
+from derive.coupled import AnyProgram
 from derive.printing.lane_phases import Asked
 from derive.program import Program
 from numeric.newton import (
@@ -39,7 +41,7 @@ from numeric.precision import FLOAT64, Precision
 TEAM = 64
 """Most threads that share one row of ``best``; a power of two."""
 
-_HEADER = '''"""Generated from the program {name} for CUDA, {precision}; do not edit.
+HEADER = '''"""Generated from the program {name} for CUDA, {precision}; do not edit.
 
 Operations: {counts}.
 """
@@ -54,7 +56,7 @@ f4 = np.float32
 UNIT = {unit}
 '''
 
-_DEVICE = "@cuda.jit(device=True)"
+DEVICE = "@cuda.jit(device=True)"
 
 _KERNELS = """
 
@@ -152,7 +154,7 @@ def cuda_source(
     """
     wanted = asked or Asked(program.outputs)
     blocks = program.blocks()
-    header = _HEADER.format(
+    header = HEADER.format(
         name=program.name,
         counts=", ".join(f"{name} {block.operations}" for name, block in blocks.items()),
         precision=precision.name,
@@ -160,13 +162,44 @@ def cuda_source(
     )
     texts = list(module_source(program, precision.printer).values())
     texts.append(_values(program, wanted, precision))
-    parts = [header, *(f"\n\n{_DEVICE}\n{text}" for text in texts), ""]
-    return "\n".join([*parts, solve_source(program, precision, _DEVICE)]) + _kernels(
-        program, wanted, precision
+    parts = [header, *(f"\n\n{DEVICE}\n{text}" for text in texts), ""]
+    solver = Solver(
+        loads=tuple(constant_loads(program)),
+        body=evaluate_source(program, wanted, precision, "o"),
+        arguments=arguments(program),
+        unknowns=tuple(unknown_names(program)),
+        condition=positive_text(program, precision),
+        limit=precision.number(precision.residual),
     )
+    text = "\n".join([*parts, solve_source(program, precision, DEVICE)])
+    return text + kernels_source(program, wanted, precision, solver)
 
 
-def objectives(program: Program, asked: Asked) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Solver:
+    """What the kernels call: functions ``solve`` and ``values`` behind one interface.
+
+    ``solve(arguments)`` returns status, steps and unknowns; ``values(arguments, unknowns)`` a
+    measure and what ``best`` can minimise.
+
+    Attributes:
+        loads: lines that read the constants.
+        body: lines that solve one point and store its rows at column ``o``.
+        arguments: names of controls and constants.
+        unknowns: their names.
+        condition: that a solved point must meet, besides its status.
+        limit: largest measure of a point that counts.
+    """
+
+    loads: tuple[str, ...]
+    body: str
+    arguments: str
+    unknowns: tuple[str, ...]
+    condition: str
+    limit: str
+
+
+def objectives(program: AnyProgram, asked: Asked) -> tuple[str, ...]:
     """Return what ``best`` can minimise: the outputs asked for, or the unknowns if there are none.
 
     The argument ``which`` of the kernel is the place in this list.
@@ -184,7 +217,8 @@ def _values(program: Program, asked: Asked, precision: Precision) -> str:
     return function("values", block, precision.printer(rename(program)))
 
 
-def _kernels(program: Program, asked: Asked, precision: Precision) -> str:
+def kernels_source(program: AnyProgram, asked: Asked, precision: Precision, solver: Solver) -> str:
+    """Return the three kernels, to be put behind the functions of a solver."""
     c = control_names(program)
     count, goals = len(c), len(objectives(program, asked))
     given = f"{tuple_text(c)} = controls(inputs, shape, strides, i)"
@@ -193,13 +227,13 @@ def _kernels(program: Program, asked: Asked, precision: Precision) -> str:
         count=count,
         moves=_lines(8, [f"at{j} += step * strides[row + {j}]" for j in range(count)]),
         values=tuple_text([f"inputs[at{j}]" for j in range(count)]),
-        loads=_lines(4, [given, *constant_loads(program)]),
-        body=evaluate_source(program, asked, precision, "o"),
-        arguments=arguments(program),
-        unknowns=", ".join(unknown_names(program)),
-        positive=positive_text(program, precision),
+        loads=_lines(4, [given, *solver.loads]),
+        body=solver.body,
+        arguments=solver.arguments,
+        unknowns=", ".join(solver.unknowns),
+        positive=solver.condition,
         infinity=precision.infinity,
-        residual=precision.number(precision.residual),
+        residual=solver.limit,
         results=tuple_text([f"v_{j}" for j in range(1 + goals)]),
         choice=_lines(
             4, [f"if which == {j}:\n        return v_{1 + j}" for j in range(goals - 1)] or ["pass"]

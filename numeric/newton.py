@@ -12,6 +12,7 @@ Stage: the text of the algorithm, put behind the generated blocks of a Program i
 4. Residual, errors, outputs and slopes at the result.
 """
 
+from derive.coupled import AnyProgram
 from derive.printing.lane_phases import Asked, row_names
 from derive.program import Program
 from numeric.precision import FLOAT64, Precision
@@ -108,7 +109,7 @@ def driver_source(program: Program, asked: Asked) -> str:
     return solve + _RUN.format(loads=loads, body=evaluate_source(program, asked, FLOAT64, "i"))
 
 
-def control_names(program: Program) -> list[str]:
+def control_names(program: AnyProgram) -> list[str]:
     """Return what the driver calls the controls."""
     return [f"c{i}" for i in range(len(program.inputs))]
 

@@ -56,14 +56,15 @@ class Precision:
 
     def number(self, value: float) -> str:
         """Print a float as a constant of this precision."""
-        return self._typed(repr(value))
+        return self.typed(repr(value))
 
     @property
     def infinity(self) -> str:
         """Infinity as a constant of this precision."""
-        return self._typed("math.inf")
+        return self.typed("math.inf")
 
-    def _typed(self, text: str) -> str:
+    def typed(self, text: str) -> str:
+        """Return the text of a double as a constant of this precision."""
         return text if self.short == "f8" else f"f4({text})"
 
 

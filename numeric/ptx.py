@@ -13,12 +13,14 @@ from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+from derive.coupled import CoupledDeclaration, CoupledProgram, frozen, is_coupled
 from derive.errors import UnavailableError
 from derive.printing.lane_phases import Asked
 from derive.program import Declaration, Program
 from derive.program import program as freeze
 from derive.system import System
 from numeric.cuda_code import cuda_source
+from numeric.cuda_paths import coupled_cuda_source
 from numeric.precision import Precision, precision_named
 
 KERNELS = ("run", "pick", "best")
@@ -27,7 +29,7 @@ REMEDY = 'pip install "stieltjes[cuda]"'
 
 
 def ptx(
-    model: System | Program | Declaration,
+    model: System | Program | Declaration | CoupledProgram | CoupledDeclaration,
     *,
     capabilities: Sequence[Capability] = ((8, 0), (9, 0)),
     precision: str = "float64",
@@ -37,7 +39,8 @@ def ptx(
     """Compile the kernels of a program to PTX.
 
     Args:
-        model: a triangular System, its Program, or a declaration that has one.
+        model: a triangular System, its Program, a declaration that has one, or coupled equations
+            or their program.
         capabilities: compute capabilities of the devices, (major, minor); all but the first are
             nearly free.
         precision: "float64" or "float32".
@@ -56,12 +59,20 @@ def ptx(
         raise UnavailableError(
             "PTX", "the package numba-cuda is not installed", f"{REMEDY}; no GPU is needed"
         )
-    module = _executed(cuda_source(freeze(model), asked, chosen))
+    module = _executed(_source(model, asked, chosen))
     return {
         (name, cc): _compiled(getattr(module, name), name, chosen, cc)
         for cc in capabilities
         for name in kernels
     }
+
+
+def _source(model: Any, asked: Asked | None, precision: Precision) -> str:
+    if not is_coupled(model):
+        return cuda_source(freeze(model), asked, precision)
+    ready = frozen(model)
+    everything = Asked(ready.outputs, slopes=bool(ready.slope_control))
+    return coupled_cuda_source(ready, asked or everything, precision)
 
 
 def _executed(source: str) -> ModuleType:

@@ -103,13 +103,14 @@ class State:
 
     def start(self, values: Sequence[Expr], numbers: PathNumbers) -> list[tuple[Symbol, Expr]]:
         """Return the state of a point that starts at some values."""
-        zeros = [*self.rate, *self.bend, *self.seen, PATH, self.tau, self.step, self.mode]
+        zeros = [*self.rate, *self.bend, *self.seen, PATH, self.tau, self.mode]
         zeros += [self.begun, self.tries, self.first, self.count, self.code]
         known = [*zip(self.x, values, strict=True), *zip(self.base, values, strict=True)]
         return [
             *known,
             *((s, Integer(0)) for s in zeros),
             (self.prior, numbers.huge),
+            (self.step, Integer(1)),
             (self.on, Integer(1)),
         ]
 
@@ -258,9 +259,9 @@ class Correction:
             pick((Abs(x) > 0, Abs(r) * s), other=Integer(0))
             for x, r, s in zip(p.x, self.rates, self.scales, strict=True)
         ]
-        fastest = largest([name("speed", s) for s in speeds], name)
         longest, quick = Rational(1, 1000), Rational(1, 50)
-        start = pick((begun_here & (fastest > quick / longest), quick / fastest), other=longest)
+        fastest = largest([quick / longest, *(name("speed", s) for s in speeds)], name)
+        start = pick((begun_here, quick / fastest), other=longest)
         small = largest([p.first, Rational(1, 10**12)], name)
         raw = name("raw", Rational(4, 5) * sqrt(self.number.near / small))
         grow = pick((raw > 4, Integer(4)), (raw < HALF, HALF), other=raw)

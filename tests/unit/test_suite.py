@@ -14,6 +14,7 @@ SKIPS = {
     "test_report.py": "no LaTeX on the machine",
     "test_bench_kernels.py": "the peer is not installed",
     "test_cuda.py": "numba-cuda or a CUDA device is not there",
+    "test_cuda_paths.py": "numba-cuda or a CUDA device is not there",
     "test_device_code.py": "numba-cuda or a CUDA device is not there",
     "test_digits.py": "scikit-learn, which ships the images, is not installed",
     "test_lanes.py": "instructions of another processor, or no C compiler",
