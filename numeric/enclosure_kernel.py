@@ -5,7 +5,7 @@ Points that the quick form does not prove go through the careful one together; t
 not prove either are tried again about the moved centre with a wider box.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -148,10 +148,13 @@ class EnclosureKernel:
         self,
         inputs: Sequence[Array],
         centres: Sequence[Array],
-        errors: Sequence[Array],
+        errors: Callable[[], Sequence[Array]],
         threads: int | None,
     ) -> Rows:
-        """Return verdicts and intervals; a point without proof has the verdict NOT_PROVED."""
+        """Return verdicts and intervals; a point without proof has the verdict NOT_PROVED.
+
+        ``errors`` gives the claimed errors of the centres; they are needed for few points.
+        """
         count = inputs[0].size
         rows = Rows(np.empty(count, dtype=np.int8), np.empty((2 * len(self.names), count)))
         if self._quick is None:
@@ -162,7 +165,7 @@ class EnclosureKernel:
             if self.standing[0]:
                 rows.verdict[rows.verdict == 0] = self.standing[0]
         if left.size:
-            some = ([v[left] for v in group] for group in (inputs, centres, errors))
+            some = ([v[left] for v in group] for group in (inputs, centres, errors()))
             found = self._prove_carefully(next(some), next(some), next(some), threads)
             rows.verdict[left], rows.values[:, left] = found.verdict, found.values
         return rows

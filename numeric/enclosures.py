@@ -2,29 +2,30 @@ r"""Proved intervals for whole grids.
 
 Stage: a Solution in, ``Enclosures`` out: for every point a verdict, and for every unknown, output
 and slope a centre and a proved radius. The step is that of ``certify`` (an interval Newton step on
-the full system, see there for the argument) in the arithmetic of ``derive.printing.interval_code``:
-no rounding modes, no branches, many points side by side. The controls are the doubles of the
-Solution as they stand, and each constant is an interval that holds its exact value.
+the full system, see there for the argument) in float64, without rounding modes or branches, many
+points side by side: first in a quick form whose error bounds are known beforehand, then, where that
+proves nothing, in a careful one (``derive.printing.enclosure_steps``). The controls are the doubles
+of the Solution as they stand, and each constant is an interval that holds its exact value.
 
 Where two terms of an equation cancel, elimination leaves a wide interval for the unknown that they
 determine. Its step is therefore also taken from the next row of the linear equations, and its root
 from the next equation; each holds on its own, so the narrower one counts.
 
-A box about each answer has the radius of its claimed error and a little more. Points whose step
+In the careful form a box has the radius of the claimed error and a little more. Points whose step
 does not map the box into itself are tried again about the moved centre with a wider box; what still
 fails is tried in balls if it is not much, and reported as not proved otherwise. Elementary
 functions are enclosed as well (``derive.printing.interval_functions``). Programs without a vector
 form, such as coupled ones, are proved in balls, one point after the other, and say so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from derive.coupled import AnyProgram
-from derive.errors import NotConvergedError, NotSupportedError, UnknownNameError
+from derive.errors import NotConvergedError, NotSupportedError, ShapeError, UnknownNameError
 from derive.printing.enclosure_steps import Wanted
 from derive.program import Program
 from numeric.enclosure_balls import ball_rows
@@ -147,6 +148,7 @@ def enclosures(
         NotSupportedError: a Solution without its Program, or a Program with functions that not even
             balls know.
         UnknownNameError: for an output that does not exist.
+        ShapeError: for a Solution whose arrays were changed to another size.
 
     Accuracy: proved; see ``Enclosures``. A point for which nothing could be proved says so.
 
@@ -233,11 +235,26 @@ def _error(solution: Solution, name: str) -> Array:
     return np.abs(np.ravel(solution.unknowns[name])) * 2.0**-44
 
 
-def _given(program: Program, solution: Solution) -> tuple[list[Array], list[Array], list[Array]]:
-    """Return controls, centres and claimed errors, flat."""
-    inputs = [np.ascontiguousarray(np.ravel(solution.controls[q.name])) for q in program.inputs]
-    centres = [np.ascontiguousarray(np.ravel(solution.unknowns[u])) for u in program.unknowns]
-    return inputs, centres, [_error(solution, u) for u in program.unknowns]
+def _given(
+    program: Program, solution: Solution
+) -> tuple[list[Array], list[Array], Callable[[], list[Array]]]:
+    """Return controls, centres and claimed errors, flat; the errors when they are asked for."""
+    inputs = [_flat(solution, solution.controls[q.name], q.name) for q in program.inputs]
+    centres = [_flat(solution, solution.unknowns[u], u) for u in program.unknowns]
+
+    def errors() -> list[Array]:
+        return [_flat(solution, _error(solution, u), f"error of {u}") for u in program.unknowns]
+
+    return inputs, centres, errors
+
+
+def _flat(solution: Solution, values: Array, name: str) -> Array:
+    """Return values as contiguous doubles, one per point: machine code reads them as such."""
+    flat = np.ascontiguousarray(np.ravel(values), dtype=np.float64)
+    if flat.size != solution.status.size:
+        found = f"{name} has {flat.size} values for {solution.status.size} points"
+        raise ShapeError(f"enclosures of {solution.name}", found, "give the Solution as it was")
+    return flat
 
 
 _Prover = EnclosureKernel | Engine

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sympy import Rational
 
-from derive.errors import NotConvergedError, NotSupportedError, UnknownNameError
+from derive.errors import NotConvergedError, NotSupportedError, ShapeError, UnknownNameError
 from derive.printing.enclosure_steps import Wanted, careful_step, quick_step
 from derive.program import program
 from derive.theory.deep_features import deep_features
@@ -239,6 +239,18 @@ def test_only_what_is_asked_for_is_enclosed(one_layer):
     assert set(enclosures(solution, outputs=("E_test",)).mid) == {"x_0", "x_1", "E_test"}
     with pytest.raises(UnknownNameError, match="there are m, E_test, E_train"):
         enclosures(solution, outputs=("E",))
+
+
+def test_arrays_of_other_types_and_sizes_are_converted_or_refused(one_layer):
+    """Machine code reads addresses: what is there must be doubles, one per point."""
+    lam = np.array([0.25, 0.5])
+    solution = compile(one_layer)(alpha=2, gamma=(1.5,), lam=lam, noise=0.125)
+    short = {k: v.astype(np.float32) for k, v in solution.controls.items()}
+    same = enclosures(replace(solution, controls=short))
+    assert np.array_equal(same.mid["E_test"], enclosures(solution).mid["E_test"])
+    fewer = {k: v[:1] for k, v in solution.unknowns.items()}
+    with pytest.raises(ShapeError, match="x_0 has 1 values for 2 points"):
+        enclosures(replace(solution, unknowns=fewer))
 
 
 @pytest.mark.parametrize("slopes", [False, True])
