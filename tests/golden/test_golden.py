@@ -6,12 +6,49 @@
 import pytest
 
 from derive.codegen import CPrinter, MpmathPrinter, module_source
+from derive.printing.ball_code import ball_source
+from derive.printing.enclosure_steps import Wanted, careful_step
 from derive.printing.lane_phases import Asked
+from derive.printing.lane_program import lane_program
+from derive.printing.python_code import python_source
 from derive.program import program
 from derive.theory.deep_features import deep_features
 from numeric.compiled import scalar_source
+from numeric.cuda_code import cuda_source
+from numeric.lanes import lane_source
+from numeric.precision import precision_named
+from numeric.vector_ir import vector_source
 
 LEAN = Asked(("E_test",), errors=False, slopes=False)
+UNKNOWNS = Asked((), errors=False, slopes=False)
+
+
+def interval_text(ready):
+    """The careful form of an enclosure: boxes, one step, verdict."""
+    step = careful_step(ready, Wanted((), slopes=False))
+    given = f"given {', '.join(step.inputs)}; constants {', '.join(step.constants)}"
+    return "\n".join([given, *step.lines, *(f"{c} +- {r}" for c, r in step.results)])
+
+
+def quick_ir(ready):
+    """The quick pass as vector LLVM IR, eight points wide, without estimates of reciprocals."""
+    return vector_source(lane_program(ready, UNKNOWNS), 8).split("define internal")[0]
+
+
+def device_code(ready):
+    """The device functions of CUDA, without the kernels around them."""
+    text = cuda_source(ready, UNKNOWNS, precision_named("float64"))
+    return text.split("@cuda.jit(cache=True)")[0]
+
+
+TARGETS = {
+    "python": python_source,
+    "lanes": lambda ready: lane_source(lane_program(ready, UNKNOWNS)),
+    "vector_ir": quick_ir,
+    "cuda": device_code,
+    "ball": ball_source,
+    "interval": interval_text,
+}
 
 
 def model(depth):
@@ -37,6 +74,11 @@ def test_scalar_source(golden):
 def test_tower_in_other_targets(golden, printer):
     text = module_source(program(model(1)), printer)
     golden(f"tower_{printer.__name__}.txt", text["start"] + "\n\n" + text["tower"] + "\n")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_source_of_each_target(golden, target):
+    golden(f"{target}_1.txt", TARGETS[target](program(model(1))).rstrip("\n") + "\n")
 
 
 def test_log_of_the_steps(golden):
