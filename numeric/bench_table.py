@@ -151,9 +151,10 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         base = next(r for r in rows if r.case == row.case)
         ratio = row.cpu / base.cpu if base.cpu else float("nan")
+        counts = row.judged.counts.replace("|", "\\|")
         lines.append(
             f"| {row.case} | {row.method} | {row.points} | {row.wall:.4g} | {row.cpu:.4g} "
-            f"| {ratio:.3g} | {row.build_seconds:.2f} | {row.judged.counts} "
+            f"| {ratio:.3g} | {row.build_seconds:.2f} | {counts} "
             f"| {row.judged.worst:.1e} | {row.judged.wrong:.2%} |"
         )
     return "\n".join(lines)

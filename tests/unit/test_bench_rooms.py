@@ -8,6 +8,7 @@ import pytest
 
 from numeric import bench_certificates, bench_density, bench_kernels, bench_ridge
 from numeric.bench import QUICK, WORKLOADS, main
+from numeric.bench_table import Judged, Row, table
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +98,12 @@ def test_a_rival_that_finds_nothing_is_counted():
     solution = bench_certificates.solved(work)
     method = bench_certificates.findroot(work, solution, 20, 2, exact=True)
     assert method.judge([None, None]).wrong == 1.0
+
+
+def test_every_line_of_a_table_has_the_same_cells():
+    row = Row("case", "method", 1, 1.0, 1.0, 0.0, Judged(0.0, 0.0, "in sqrt(1 - |rho|)"))
+    lines = table([row, row]).splitlines()
+    assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
 
 
 def test_the_command_writes_one_file(tmp_path):
