@@ -12,10 +12,10 @@ the mean of that over the terms grows with z, so that it is largest at z = 9. Th
 fraction lie on both sides of its value in turn, so that two of them bound it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from fractions import Fraction
 
-from derive.printing.interval_code import UNIT, Node, Rule, Tape
+from derive.printing.interval_code import UNIT, Node
 from derive.printing.interval_functions import FunctionTape
 
 _EDGE = 3
@@ -120,19 +120,7 @@ class ErrorFunctionTape(FunctionTape):
         rad = self.assign(f"({radius}) if ({size} < 1e150){within} else INF")
         return self._keep(key, Node(signed, rad, 4 * a.count + 16))
 
-    def other_rule(self, name: str) -> Rule:
-        """Return the rule of a function, or refuse it."""
-        if name not in _METHODS:
-            return super().other_rule(name)
-        method = _METHODS[name]
-
-        def rule(_: Tape, args: Sequence[Node]) -> Node:
-            return method(self, args[0])
-
-        return rule
-
-
-_METHODS: Mapping[str, Callable[[ErrorFunctionTape, Node], Node]] = {
-    "erf": ErrorFunctionTape.error_function,
-    "erfc": ErrorFunctionTape.complement,
-}
+    def functions(self) -> dict[str, Callable[[Node], Node]]:
+        """Return the functions that have a rule, by name."""
+        own = {"erf": self.error_function, "erfc": self.complement}
+        return super().functions() | own

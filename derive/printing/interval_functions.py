@@ -315,32 +315,30 @@ class FunctionTape(Tape):
 
     def other_rule(self, name: str) -> Rule:
         """Return the rule of a function, or refuse it."""
-        if name not in _METHODS:
-            known = ", ".join(_METHODS)
+        functions = self.functions()
+        if name not in functions:
+            known = ", ".join(functions)
             raise NotSupportedError(
                 f"a float64 enclosure of {name}", f"the proved functions are {known}", "use balls"
             )
-        method = _METHODS[name]
+        method = functions[name]
+        return lambda _, args: method(args[0])
 
-        def rule(_: Tape, args: Sequence[Node]) -> Node:
-            return method(self, args[0])
-
-        return rule
-
-
-_METHODS: Mapping[str, Callable[[FunctionTape, Node], Node]] = {
-    "exp": FunctionTape.exponential,
-    "expm1": FunctionTape.less_one,
-    "log": FunctionTape.logarithm,
-    "log1p": FunctionTape.logarithm_of_more,
-    "softplus": FunctionTape.soft_plus,
-    "tanh": FunctionTape.hyperbolic_tangent,
-    "sinh": FunctionTape.hyperbolic_sine,
-    "cosh": FunctionTape.hyperbolic_cosine,
-    "sin": FunctionTape.sine,
-    "cos": FunctionTape.cosine,
-    "tan": FunctionTape.tangent,
-    "atan": FunctionTape.arc_tangent,
-    "asin": FunctionTape.arc_sine,
-    "acos": FunctionTape.arc_cosine,
-}
+    def functions(self) -> dict[str, Callable[[Node], Node]]:
+        """Return the functions that have a rule, by name."""
+        return {
+            "exp": self.exponential,
+            "expm1": self.less_one,
+            "log": self.logarithm,
+            "log1p": self.logarithm_of_more,
+            "softplus": self.soft_plus,
+            "tanh": self.hyperbolic_tangent,
+            "sinh": self.hyperbolic_sine,
+            "cosh": self.hyperbolic_cosine,
+            "sin": self.sine,
+            "cos": self.cosine,
+            "tan": self.tangent,
+            "atan": self.arc_tangent,
+            "asin": self.arc_sine,
+            "acos": self.arc_cosine,
+        }
