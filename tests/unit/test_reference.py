@@ -54,6 +54,28 @@ def test_limits_at_a_vanishing_ridge_by_hand():
     assert above["m"] == mpmath.inf
 
 
+@pytest.mark.parametrize("alpha", ["0.5", "2", "4"])
+def test_limits_of_networks_at_a_vanishing_ridge_agree_with_their_expansions(alpha):
+    model = deep_features(["erf"])
+    found = reference(model, 30, alpha=alpha, gamma=(1,), lam=0, noise="0.1")
+    given = {"alpha": alpha, "gamma": (1,), "noise": "0.1"}
+    for output in ("E_test", "E_train"):
+        limit = model.system().expand(output, values=given, terms=1)
+        exponent, ball = limit.leading
+        expected = mpmath.mpf(ball.str(18)) if exponent == 0 else mpmath.mpf(0)
+        assert abs(found[output] - expected) <= mpmath.mpf(10) ** -15
+
+
+PEAKS = [(["tanh"], {"gamma": (1,)}), (["z"], {"gamma": (2,)}), ([], {})]
+
+
+@pytest.mark.parametrize(("layers", "widths"), PEAKS)
+def test_the_interpolation_peak_without_ridge_is_infinite(layers, widths):
+    found = reference(deep_features(layers), 20, alpha=1, lam=0, noise="0.1", **widths)
+    assert found["E_test"] == mpmath.inf
+    assert found["E_train"] == 0
+
+
 def test_values_are_items_and_attributes():
     found = reference(GOLDEN, 20, lam=2)
     assert found.x == found["x"]
