@@ -107,6 +107,8 @@ class _Phases:
         The right side of ``control = rhs(x_0)`` is convex and no later unknown, nor ``rhs`` itself,
         changes relatively less than ``x_0``: so the relative defect bounds the relative steps of
         all unknowns, also of those that are small differences. It is known before the division.
+        Where the control is so small that rounding alone exceeds the bound (a ridge below 1e-9 or
+        so), the point takes all its steps, and the careful pass if those do not suffice.
         """
         terms = Add.make_args(self.program.descent.results[len(self.x) - 1])
         controls = [-t for t in terms if -t in self.program.inputs]

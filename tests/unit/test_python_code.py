@@ -47,10 +47,7 @@ def test_the_file_finds_what_the_compiled_evaluator_finds(rng, depth):
 
 @pytest.mark.parametrize(
     "planted",
-    [
-        ("(lam - B_1_n", "(lam*(1 + 3e-12) - B_1_n"),
-        ("(bias + noise)", "(bias + noise*(1 + 3e-12))"),
-    ],
+    [("\na_1 = ", "\na_1 = (1 + 3e-12) * "), ("return [out_m", "return [(1 + 3e-13)*out_m")],
 )
 def test_a_planted_error_in_the_file_is_seen(rng, planted):
     ready = program(deep_features(["tanh"]))
