@@ -95,12 +95,20 @@ class Carried:
         gaps = {s: chain(e, rate) for s, e in self.along.items()}
         return lines, rate | gaps | {fresh(f"span_{s.name}"): e for s, e in gaps.items()}
 
-    def residuals(self, found: Sequence[Expr]) -> list[Expr]:
-        """Return residuals of the given equations from those of the equations for machines."""
+    def residuals(self, found: Sequence[Expr], lines: list[Line] | None = None) -> list[Expr]:
+        """Return residuals of the given equations from those of the equations for machines.
+
+        Args:
+            found: what the equations for machines leave.
+            lines: takes each residual as a line. All its uses then round alike, and what they share
+                cancels in the Newton step; written out twice, it would not.
+        """
         out: list[Expr] = []
         for i, own in enumerate(found):
             source, factor = self.links.get(i, (0, Integer(0)))
-            out.append(own + factor * out[source] if factor != 0 else own)
+            total = own + factor * out[source] if factor != 0 else own
+            keep = lines if self.links else None
+            out.append(total if keep is None else named(total, f"left_{i}", keep))
         return out
 
 
@@ -111,7 +119,7 @@ def carried(system: System) -> Carried:
         >>> from derive.theory.deep_features import deep_features
         >>> found = carried(deep_features([]).system())
         >>> found.system.equations[0].rhs, dict(found.along), dict(found.closed)
-        (gap_0*x_0, {gap_0: alpha - df_0}, {spare: alpha - df_0})
+        (x_0*gap_0, {gap_0: alpha - df_0}, {spare: alpha - df_0})
     """
     gaps = {i: e.gap for i, e in enumerate(system.equations) if e.gap is not None}
     if not gaps:

@@ -169,10 +169,12 @@ class CovarianceRoute(_Route):
         x, mixed = self.raise_to(layer), None
         if isinstance(layer, MixedLayer):
             state = (ridge, self.df[-1], below)
-            mixed = random_gain.covariance_map(layer, x, state, self.lines)
+            gap = self.gap(layer.width)
+            mixed = random_gain.covariance_map(layer, x, state, gap, self.lines)
             self.take(mixed.equation, mixed.condition)
             self.df.append(mixed.df)
             self.empty = mixed.empty
+            self.slack = (mixed.slack, len(self.equations) - 1)
         else:
             gap = layer.width - self.df[-1]
             wide = f"layer {layer.level} is wide enough to pass the signal"

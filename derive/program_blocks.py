@@ -166,9 +166,10 @@ class Blocks:
         """The Newton step of the full system."""
         jacobian, rows = self._jacobian
         along, A, slope = self._along(rows)
-        defects = self.ready.residuals([e.residual for e in self.system.equations])
+        shared: list[Line] = []
+        defects = self.ready.residuals([e.residual for e in self.system.equations], shared)
         solve, step = self._solve(rows, A, slope, defects, "n")
-        return self._block(self.x, (*self.base, *jacobian, *along, *solve), step)
+        return self._block(self.x, (*self.base, *shared, *jacobian, *along, *solve), step)
 
     def proof(self) -> Proof:
         """What a certificate evaluates."""

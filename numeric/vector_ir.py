@@ -24,7 +24,7 @@ from derive.printing.lane_phases import (
     Quick,
 )
 from derive.program import UNIT
-from numeric.vector_writer import Writer, double
+from numeric.vector_writer import FLAGS, ORDERED, Writer, double
 
 _CAREFUL_WIDTH, _REPORT_WIDTH = 16, 8
 """Points side by side in the longer phases: wider vectors leave no registers there."""
@@ -246,7 +246,9 @@ def vector_source(lanes: LaneProgram, width: int, estimates: bool = False) -> st
     text.writer.estimates = False
     part = min(width, _CAREFUL_WIDTH)
     text.writer.resize(part)
+    text.writer.flags = ORDERED
     careful = text.careful(lanes.careful)
+    text.writer.flags = FLAGS
     text.writer.resize(width)
     parts = [text.report(lanes.report)] if lanes.report else []
     text.writer.estimates = estimates

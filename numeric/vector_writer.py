@@ -41,6 +41,8 @@ from derive.printing.machine_functions import function_name
 from numeric.elementary_ir import declarations_ir, function_ir
 
 FLAGS = "contract arcp nsz reassoc"
+ORDERED = "contract arcp nsz"
+"""Flags where the order of sums matters: residuals at noise level."""
 _COMPARE = {Gt: "ogt", Ge: "oge", Lt: "olt", Le: "ole", Equality: "oeq"}
 _REGISTER = 8
 """Doubles per estimate instruction."""
@@ -64,6 +66,7 @@ class Writer:
         self.widths: dict[int, None] = {}
         self.resize(width)
         self.estimates = self.spread = False
+        self.flags = FLAGS
         self.slots: Mapping[Symbol, int] = {}
         self.kept: dict[Symbol, str] = {}
         self.kind = self.vector
@@ -188,7 +191,7 @@ class Writer:
         )
 
     def _binary(self, operation: str, a: str, b: str) -> str:
-        return self.new(f"{operation} {FLAGS} {self.kind} {a}, {b}")
+        return self.new(f"{operation} {self.flags} {self.kind} {a}, {b}")
 
     def _sum(self, expr: Any) -> str:
         terms = sorted(expr.args, key=lambda t: (t.could_extract_minus_sign(), str(t)))
@@ -203,7 +206,7 @@ class Writer:
     def _product(self, expr: Any) -> str:
         if expr.args[0] == -1:
             rest = self.value(Mul(*expr.args[1:]))
-            return self.new(f"fneg {FLAGS} {self.kind} {rest}")
+            return self.new(f"fneg {self.flags} {self.kind} {rest}")
         factors = [self.value(a) for a in expr.args]
         total = factors[0]
         for factor in factors[1:]:
@@ -247,7 +250,7 @@ class Writer:
 
     def _function(self, name: str, value: str) -> str:
         suffix = "f64" if self.kind == self.scalar else f"v{self.width}f64"
-        return self.new(f"call {FLAGS} {self.kind} @llvm.{name}.{suffix}({self.kind} {value})")
+        return self.new(f"call {self.flags} {self.kind} @llvm.{name}.{suffix}({self.kind} {value})")
 
     def _estimate(self, name: str, value: str) -> str:
         """Apply an estimate instruction register by register."""

@@ -9,8 +9,11 @@ neither may be replaced by its mean. The averages below run over the neurons, as
 *Covariance route.* With tau = x' df'/gamma' (primes: the level below) and
 P = 1/(x + b + a tau) per neuron,
 
-.. math:: \frac{\gamma}{\gamma'} x'\, \mathbb{E}[a P] = 1, \qquad
-          \mathrm{df} = \mathrm{df}' + \gamma\, \mathbb{E}[b P].
+.. math:: x' \frac{\gamma - \mathrm{df}'}{\gamma'}\, \mathbb{E}[a P] = \mathbb{E}[(x + b) P],
+          \qquad \mathrm{df} = \mathrm{df}' + \gamma\, \mathbb{E}[b P],
+
+which is (gamma/gamma') x' E[a P] = 1 without the part that cancels, as E[(x + b + a tau) P] = 1.
+Also gamma - df = gamma x E[P].
 
 Derivation: a diagonal entry of (D_1 W Omega W^T D_1 + D_* + x)^-1 is P with tau the quadratic form
 of a row of W with Omega (1 + Omega/x')^-1/k', and 1/x' = (gamma/gamma') E[a P] collects the rows.
@@ -32,6 +35,7 @@ from sympy import Expr, Integer, Symbol
 
 from derive.block import Line
 from derive.chains.inner_roots import harmonic_root, line
+from derive.gaps import Gap
 from derive.system import Condition, Equation
 from derive.tables import Kinds
 
@@ -70,6 +74,7 @@ class Mixed:
         df: degrees of freedom above the layer (on the kernel route: h).
         tau: symbol of the module (on the kernel route: u).
         empty: 1 - D above the layer, without cancellation.
+        slack: gamma - df - gamma empty per unit of the residual (covariance route).
     """
 
     equation: Equation
@@ -77,10 +82,11 @@ class Mixed:
     df: Symbol
     tau: Symbol
     empty: Expr
+    slack: Expr = Integer(0)
 
 
 def covariance_map(
-    layer: MixedLayer, x: Symbol, below: tuple[Expr, Expr, Expr], lines: list[Line]
+    layer: MixedLayer, x: Symbol, below: tuple[Expr, Expr, Expr], gap: Gap, lines: list[Line]
 ) -> Mixed:
     """Write the layer on the covariance route.
 
@@ -88,15 +94,20 @@ def covariance_map(
         layer: the layer.
         x: the unknown ridge above it.
         below: ridge, degrees of freedom and width below it.
+        gap: gamma - df'.
         lines: straight-line code to append to.
     """
     ridge, df, width = below
     name, tag = str(layer.level), f"{{{layer.level}}}"
     tau = line(lines, f"tau_{name}", rf"\tau_{tag}", ridge * df / width)
-    equation, condition = _inner(layer, x, tau, layer.width * ridge / width, lines)
+    equation, condition, passed = _inner(layer, x, tau, layer.width * ridge / width, lines)
     noisy = line(lines, f"Eb_{name}", rf"\mathbb{{E}}_{tag}[bP]", layer.kinds.mean(0, 1, 1, x, tau))
     grown = line(lines, f"df_{name}", rf"\mathrm{{df}}_{tag}", df + layer.width * noisy)
-    return Mixed(equation, condition, grown, tau, x * layer.kinds.mean(0, 0, 1, x, tau))
+    every = layer.kinds.mean(0, 0, 1, x, tau)
+    every = line(lines, f"E_{name}", rf"\mathbb{{E}}_{tag}[P]", every)
+    balance = ridge * gap.plain / width * passed - x * every - noisy
+    equation = replace(equation, lhs=Integer(0), rhs=balance, gap=gap)
+    return Mixed(equation, condition, grown, tau, x * every, df)
 
 
 def kernel_map(
@@ -115,7 +126,7 @@ def kernel_map(
     name, tag = str(layer.level), f"{{{layer.level}}}"
     u = line(lines, f"u_{name}", f"u_{tag}", ridge * h)
     scaled = line(lines, f"x_{name}", rf"x_{tag}", k / ratio)
-    equation, condition = _inner(layer, scaled, u, ridge / ratio, lines, k, ratio)
+    equation, condition, _ = _inner(layer, scaled, u, ridge / ratio, lines, k, ratio)
     noisy = layer.kinds.mean(0, 1, 1, scaled, u) / ratio
     named = line(lines, f"Eb_{name}", rf"\mathbb{{E}}_{tag}[bP]", noisy)
     grown = line(lines, f"h_{name}", f"h_{tag}", h + named)
@@ -130,8 +141,8 @@ def _inner(
     lines: list[Line],
     unknown: Symbol | None = None,
     ratio: Expr = Integer(1),
-) -> tuple[Equation, Condition]:
-    """Write the equation target E[a P] = 1 in x, or in an unknown that is ratio times x."""
+) -> tuple[Equation, Condition, Symbol]:
+    """Write the equation target E[a P] = 1 in x, or in an unknown that is ratio times x; E[a P]."""
     name, kinds = str(layer.level), layer.kinds
     passed = line(lines, f"Ea_{name}", rf"\mathbb{{E}}_{{{name}}}[aP]", kinds.mean(1, 0, 1, x, tau))
     root = harmonic_root(
@@ -145,7 +156,7 @@ def _inner(
     largest = kinds.mean(1, 0, 1, Integer(0), tau)
     wide = f"layer {layer.level} is wide enough to pass the signal"
     equation = Equation(Integer(1), target * passed, root)
-    return equation, Condition(target * largest - 1, wide, unknown or x)
+    return equation, Condition(target * largest - 1, wide, unknown or x), passed
 
 
 def covariance_rates(
