@@ -223,7 +223,8 @@ def compile(
         outputs: which outputs to compute; all by default, none leaves the unknowns.
         errors: whether to bound the errors of unknowns and outputs; the residual always is there.
         slopes: whether to differentiate the outputs in the slope control.
-        method: one of ``METHODS``; "auto" lets ``choose`` decide. Coupled equations have one.
+        method: one of ``METHODS``; "auto" lets ``choose`` decide. Coupled equations
+            have "llvm", and "path" where that does not fit.
 
     Raises:
         NotSupportedError: for coupled systems without a path, or a method or target that does not

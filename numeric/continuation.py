@@ -10,10 +10,8 @@ Stage: the text of the algorithm, put behind the generated blocks of a ``Coupled
    last one. Otherwise the step is cut. So no branch is ever jumped over silently: where no step is
    short enough, the point ends as ``branch_lost`` or ``singular_jacobian``.
 3. At tau = 1 Newton goes on until its step is at rounding level.
-4. Within a block of ``WIDTH`` neighbouring points the others start from the result of the point
-   before, under the same conditions. The last point of a block is solved along its own path as
-   well: if the two disagree, or a start was refused, the points are solved along their own paths.
-   Blocks are the same for any number of threads.
+4. No point starts from the result of another one, however near: a root reached that way may be one
+   that is not the physical one, or may lie beyond an edge that its own path cannot cross.
 5. The residual with its rounding bound is carried to unknowns, outputs and slopes through |J^-1|.
 """
 
@@ -26,6 +24,7 @@ from derive.coupled import PATH, CoupledProgram
 from derive.printing.lane_phases import RESIDUAL, Asked, row_names
 
 WIDTH = 16
+"""Points per block, which threads share out."""
 MAX_STEPS = 5000
 NEAR = 0.05
 CONTRACTS = 0.25
@@ -236,18 +235,6 @@ def follow(c, x, W, F, A, P, T):
         h *= min(4.0, max(0.5, 0.8 * math.sqrt({near!r} / max(first, 1e-12))))
     return MAX_STEPS, count
 
-
-@njit(**SCALAR)
-def warm(c, x, W, F, A, P, T):
-    # from the point before; returns status (BRANCH_LOST: solve along the path) and steps
-    d, seen = W[1], W[4]
-    for i in range(N):
-        seen[i] = 0.0
-    good, first = inside_basin(c, 1.0, x, d, seen, F, A, P, T, {near!r})
-    if not good:
-        return BRANCH_LOST, 2
-    code, count = settle(c, 1.0, x, d, seen, F, A, P, T)
-    return (code if code == CONVERGED else BRANCH_LOST), count + 2
 """
 
 _RUN = """
@@ -299,40 +286,11 @@ def run(inputs, constants, out, length, first, last):
     W, F, T = np.empty((8, most)), np.empty(N), np.empty(N)
     A, B, P = np.empty((N, N)), np.empty((N, N)), np.empty(N, dtype=np.int64)
     R, S = np.empty({report_size} + 1), np.empty({slopes_size} + 1)
-    X = np.empty((WIDTH, N))
-    codes, counts = np.empty(WIDTH, dtype=np.int64), np.empty(WIDTH, dtype=np.int64)
-    for block in range(first, last):
-        begin = block * WIDTH
-        trusted = True
-        for k in range(WIDTH):
-            i = begin + k
-            for j in range(CONTROLS):
-                c[j] = inputs[j * length + i]
-            codes[k] = BRANCH_LOST
-            counts[k] = 0
-            if k > 0 and codes[k - 1] == CONVERGED:
-                codes[k], counts[k] = warm(c, x, W, F, A, P, T)
-            if codes[k] != CONVERGED:
-                codes[k], more = follow(c, x, W, F, A, P, T)
-                counts[k] += more
-            for j in range(N):
-                X[k, j] = x[j]
-        code, more = follow(c, x, W, F, A, P, T)
-        counts[WIDTH - 1] += more
-        trusted = code == codes[WIDTH - 1]
-        for j in range(N):
-            far = abs(x[j] - X[WIDTH - 1, j]) > 1e-6 * abs(x[j]) + 1e-12
-            trusted = trusted and not (code == CONVERGED and far)
-        for k in range(WIDTH):
-            i = begin + k
-            for j in range(CONTROLS):
-                c[j] = inputs[j * length + i]
-            for j in range(N):
-                x[j] = X[k, j]
-            if not trusted:
-                codes[k], more = follow(c, x, W, F, A, P, T)
-                counts[k] += more
-            finish(c, x, codes[k], counts[k], R, S, W, F, A, B, P, e, y, {rows}, i, out, length)
+    for i in range(first * WIDTH, last * WIDTH):
+        for j in range(CONTROLS):
+            c[j] = inputs[j * length + i]
+        code, count = follow(c, x, W, F, A, P, T)
+        finish(c, x, code, count, R, S, W, F, A, B, P, e, y, {rows}, i, out, length)
 """
 
 _TANGENT = """

@@ -18,7 +18,7 @@ from derive.printing.lane_phases import Asked
 from derive.printing.path_phases import path_program
 from derive.symbols import control
 from numeric.compiled import compile
-from numeric.path_ir import LARGEST, PATHS, path_source
+from numeric.path_ir import LARGEST, path_source
 from numeric.solution import Status
 from numeric.vector_code import compile_vectors
 
@@ -64,10 +64,10 @@ def test_lanes_agree_with_the_scalar_continuation(name, rng):
     assert (lanes.method, scalar.method) == ("llvm", "path")
     points = random_points(name, rng, 500)
     ours = lanes(**points)
-    alone = scalar(**{k: np.repeat(v, PATHS, axis=-1) for k, v in points.items()})
-    assert np.array_equal(ours.status, alone.status[::PATHS])
+    alone = scalar(**points)
+    assert np.array_equal(ours.status, alone.status)
     for key in (*ours.unknowns, *ours.outputs, *ours.slopes):
-        true, error = alone[key][::PATHS], alone.error[key][::PATHS]
+        true, error = alone[key], alone.error[key]
         assert np.nanmax(np.abs(ours[key] - true) / (error + ours.error[key])) < 1
         assert np.nanmax(np.abs(np.log(ours.error[key] / error))) < np.log(30)
         moved = np.abs(ours[key] * (1 + 1e-5) - true) > error + ours.error[key]
@@ -79,6 +79,19 @@ def test_points_inside_a_spectrum_end_with_a_cause(rng):
     found = lanes(**random_points("inside", rng, 300))
     assert set(np.unique(found.status)) == {Status.CONVERGED, Status.SINGULAR_JACOBIAN}
     assert np.array_equal(np.isnan(found.g), found.status != Status.CONVERGED)
+
+
+@pytest.mark.parametrize("method", ["llvm", "path"])
+def test_every_answer_is_the_limit_from_the_upper_half_plane(method, rng):
+    """A start from the neighbour gave 1 wrong root in 250 on such points, marked as converged."""
+    points = {key: 10 ** rng.uniform(-2, 2, 8000) for key in ("n", "d")}
+    points["z"] = 10 ** rng.uniform(-1, 1, 8000)
+    found = compile(declared("inside"), method=method)(**points)
+    above = compile(declared("shifted"))(**points | {"z": (points["z"], 1e-9)})
+    known = (found.status == 0) & (above.status == 0)
+    assert known.sum() > 1000
+    assert np.all(np.abs(found.g - above.g_re)[known] < 1e-5 * np.abs(above.g_re[known]))
+    assert np.all(np.abs(above.g_im[known]) < 1e-4)
 
 
 @pytest.mark.parametrize("name", ["features", "shifted"])
