@@ -23,13 +23,14 @@ what a certificate evaluates: an interval Newton step about a point, and the bra
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from sympy import Expr, Symbol, srepr
 
 from derive.block import Block
+from derive.canonical import canonical_text
 from derive.certificate import Proof
 from derive.complement import Carried, carried
 from derive.constant import definitions
@@ -43,8 +44,10 @@ from derive.tables import TableMean, means_of
 
 __all__ = ["UNIT", "Declaration", "Program", "program"]
 
+T = TypeVar("T")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Program:
     """A compiled-to-be System; see the module for its blocks.
 
@@ -56,12 +59,11 @@ class Program:
         outputs: names of the outputs.
         slope_control: control in which outputs are differentiated, empty for none.
         constants: exact values of the constant symbols used by the blocks.
-        start, tower, descent, newton, report, slopes: straight-line blocks.
-        later: builds ``slopes``, the longest of them, when it is first asked for.
-        landing: the residual with gaps in plain form, and what is positive where that is enough.
-        proof: what certificates evaluate; not part of the key.
-        log: log of the System.
+        later: builds the blocks when one is first asked for.
+        assumptions: statements under which the equations hold.
         key: content key, the hash of everything that determines the numbers.
+
+    Two programs are equal if their keys are.
     """
 
     name: str
@@ -71,28 +73,80 @@ class Program:
     outputs: tuple[str, ...]
     slope_control: str
     constants: tuple[tuple[Symbol, Expr], ...]
-    start: Block
-    tower: Block
-    descent: Block
-    newton: Block
-    report: Block
-    later: Callable[[], Block] = field(repr=False, compare=False)
-    landing: Block
-    proof: Proof
-    log: Log = field(default=Log(), compare=False)
+    later: Callable[[], "Built"] = field(repr=False)
     assumptions: tuple[str, ...] = ()
+
+    @cached_property
+    def _built(self) -> "Built":
+        return self.later()
+
+    @property
+    def start(self) -> Block:
+        """A starting point for the first unknown."""
+        return self._built.start
+
+    @property
+    def tower(self) -> Block:
+        """Later unknowns, value and slope of the closing equation, guard."""
+        return self._built.tower
+
+    @property
+    def descent(self) -> Block:
+        """The tower with tangents of the later unknowns."""
+        return self._built.descent
+
+    @property
+    def newton(self) -> Block:
+        """The Newton step of the full system."""
+        return self._built.newton
+
+    @property
+    def report(self) -> Block:
+        """Residual, errors of unknowns, outputs, errors of outputs."""
+        return self._built.report
+
+    @property
+    def landing(self) -> Block:
+        """The residual with gaps in plain form, and what is positive where that is enough."""
+        return self._built.landing
+
+    @property
+    def proof(self) -> Proof:
+        """What certificates evaluate."""
+        return self._built.proof
+
+    @property
+    def log(self) -> Log:
+        """Log of the System, with what was done to it here."""
+        return self._built.log
 
     @cached_property
     def slopes(self) -> Block:
         """Derivatives of the outputs in the slope control, and bounds of their errors."""
-        return self.later()
+        return self._built.slopes()
+
+    @property
+    def face(self) -> str:
+        """Canonical text of what the program is made from; empty if it has none."""
+        made = self.later
+        if not isinstance(made, _Later):
+            return ""
+        interface = (self.name, self.inputs, self.groups, self.unknowns, self.outputs)
+        return canonical_text(*interface, self.slope_control, self.constants, made.system)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Program) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what pickles hold: the block of slopes, not what builds it, and the key.
+        """Return what pickles hold: the blocks, not what builds them, and the key.
 
         SymPy evaluates what it reads from a pickle, and may write an expression in another way.
         """
-        return {**self.__dict__, "later": _Built(self.slopes), "key": self.key}
+        made = replace(self._built, slopes=_There(self.slopes))
+        return {**self.__dict__, "later": _There(made), "_built": made, "key": self.key}
 
     @cached_property
     def key(self) -> str:
@@ -146,13 +200,53 @@ def _means(blocks: Iterable[Block]) -> tuple[TableMean, ...]:
 
 
 @dataclass(frozen=True)
-class _Built:
-    """A block that is there, called like one that is still to be built."""
+class Built:
+    """The blocks of a Program; ``slopes``, the longest of them, when it is asked for."""
 
-    block: Block
+    start: Block
+    tower: Block
+    descent: Block
+    newton: Block
+    report: Block
+    slopes: Callable[[], Block]
+    landing: Block
+    proof: Proof
+    log: Log
 
-    def __call__(self) -> Block:
-        return self.block
+
+@dataclass(frozen=True)
+class _There(Generic[T]):
+    """Something that is there, called like what is still to be built."""
+
+    made: T
+
+    def __call__(self) -> T:
+        return self.made
+
+
+@dataclass(frozen=True)
+class _Later:
+    """Builds the blocks of a System."""
+
+    system: System
+    slope_control: str
+
+    def __call__(self) -> Built:
+        system = machine_form(self.system)
+        ready = carried(system)
+        plain = Blocks(Carried(system), self.slope_control)
+        builder = Blocks(ready, self.slope_control) if ready.margins else plain
+        return Built(
+            start=plain.start(),
+            tower=builder.tower(),
+            descent=plain.descent(),
+            newton=builder.newton(),
+            report=builder.report(),
+            slopes=builder.slopes,
+            landing=plain.landing(ready.margins),
+            proof=plain.proof(),
+            log=ready.system.log,
+        )
 
 
 class Declaration(Protocol):
@@ -175,7 +269,7 @@ def program(model: "System | Program | Declaration", slope_control: str = "lam")
     """
     if isinstance(model, Program):
         return model
-    system = machine_form(model if isinstance(model, System) else model.system())
+    system = model if isinstance(model, System) else model.system()
     if system.start is None or not system.is_tower():
         raise NotSupportedError(
             f"a Program of {system.name}",
@@ -185,9 +279,7 @@ def program(model: "System | Program | Declaration", slope_control: str = "lam")
     names = [q.name for q in system.controls]
     if slope_control == "lam" and "lam" not in names:
         slope_control = names[-1]
-    ready = carried(system)
-    plain = Blocks(Carried(system), slope_control)
-    builder = Blocks(ready, slope_control) if ready.margins else plain
+    slope_control = system.control(slope_control).name
     return Program(
         name=system.name,
         inputs=system.controls,
@@ -196,14 +288,6 @@ def program(model: "System | Program | Declaration", slope_control: str = "lam")
         outputs=tuple(system.outputs),
         slope_control=slope_control,
         constants=system.constants,
-        start=plain.start(),
-        tower=builder.tower(),
-        descent=plain.descent(),
-        newton=builder.newton(),
-        report=builder.report(),
-        later=builder.slopes,
-        landing=plain.landing(ready.margins),
-        proof=plain.proof(),
-        log=ready.system.log,
+        later=_Later(system, slope_control),
         assumptions=system.assumptions,
     )

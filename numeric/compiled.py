@@ -42,6 +42,7 @@ from numeric.lanes import FLAGS, WIDTH, lane_source
 from numeric.newton import driver_source
 from numeric.path_ir import PATHS, path_asked, path_source
 from numeric.precision import precision_named
+from numeric.prepared import Prepared, prepared
 from numeric.selftest import recall
 from numeric.solution import Solution
 from numeric.threads import run_blocks
@@ -251,8 +252,9 @@ def compile(
         return _coupled(frozen(cast(Any, model)), outputs, errors, slopes, method)
     ready = freeze(cast(Any, model))
     asked = Asked(ready.outputs if outputs is None else tuple(outputs), errors, slopes)
-    lanes = lane_program(ready, asked)
-    return Evaluator(ready, asked, _kernel(lanes, method), constant_values(ready))
+    found = prepared(ready, asked, method, lambda: _prepare(ready, asked, method))
+    constants = np.array([float.fromhex(c) for c in found.constants], dtype=np.float64)
+    return Evaluator(ready, asked, _kernel(found), constants)
 
 
 def _check_arrays(
@@ -326,24 +328,30 @@ def choose(lanes: LaneProgram) -> tuple[str, str]:
     return "llvm", f"arithmetic and {', '.join(functions)}" if functions else "arithmetic only"
 
 
-def _kernel(lanes: LaneProgram, method: str) -> Kernel:
+def _prepare(program: Program, asked: Asked, method: str) -> Prepared:
+    lanes = lane_program(program, asked)
     if method not in (*METHODS, "auto"):
         raise UnknownNameError(
             f"method {method!r}", f"the methods are {', '.join(METHODS)}, auto", "use one of them"
         )
     chosen, reason = choose(lanes) if method == "auto" else (method, "asked for")
-    if lanes.program.averages and chosen != "scalar":
+    if program.averages and chosen != "scalar":
         found = "it averages over tables, in loops"
-        raise NotSupportedError(f"method {chosen!r} for {lanes.program.name}", found, 'use "auto"')
+        raise NotSupportedError(f"method {chosen!r} for {program.name}", found, 'use "auto"')
     if chosen == "llvm":
-        width = lanes_that_fit()
-        source = vector_source(lanes, width, has_estimates())
-        return Kernel(chosen, reason, source, compile_vectors(source), width)
-    if chosen == "lanes":
-        source = lane_source(lanes)
-        return Kernel(chosen, reason, source, load(source).run, WIDTH)
-    source = scalar_source(lanes.program, lanes.asked)
-    return Kernel(chosen, reason, source, load(source).run, 1)
+        source = vector_source(lanes, lanes_that_fit(), has_estimates())
+    else:
+        source = lane_source(lanes) if chosen == "lanes" else scalar_source(program, asked)
+    constants = tuple(float(c).hex() for c in constant_values(program))
+    return Prepared(chosen, reason, source, constants)
+
+
+def _kernel(found: Prepared) -> Kernel:
+    method, source = found.method, found.source
+    if method == "llvm":
+        return Kernel(method, found.reason, source, compile_vectors(source), lanes_that_fit())
+    width = WIDTH if method == "lanes" else 1
+    return Kernel(method, found.reason, source, load(source).run, width)
 
 
 def scalar_source(program: Program, asked: Asked | None = None) -> str:
