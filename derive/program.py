@@ -134,6 +134,10 @@ class Program:
         interface = (self.name, self.inputs, self.groups, self.unknowns, self.outputs)
         return canonical_text(*interface, self.slope_control, self.constants, made.system)
 
+    def with_blocks(self, **changes: Any) -> "Program":
+        """Return the program with other blocks, by name; it has no face any more."""
+        return replace(self, later=_There(replace(self._built, **changes)))
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Program) and self.key == other.key
 

@@ -15,6 +15,7 @@ from derive.balls import enclose
 from derive.coupled import AnyProgram
 from derive.errors import NotConvergedError
 from derive.printing.lane_phases import Asked, row_names
+from numeric.controls import LIMIT
 from numeric.solution import Solution, Status
 
 _DIVERGES = 1e8
@@ -101,9 +102,34 @@ def _mark_divergent(
 ) -> None:
     if not at_limit.any():
         return
+    if asked.errors:
+        _add_distance(program, asked, rows, at_limit)
     for name in (*asked.outputs, *_slopes(program, asked)):
         diverges = at_limit & ~(np.abs(rows[name]) < _DIVERGES)
         rows[name][diverges] = np.copysign(np.inf, rows[name][diverges])
         if asked.errors:
             rows[f"error {name}"][diverges] = np.inf
         rows[name][at_limit & (np.abs(rows[name]) < _VANISHES)] = 0.0
+
+
+def _add_distance(
+    program: AnyProgram,
+    asked: Asked,
+    rows: Mapping[str, NDArray[np.float64]],
+    at_limit: NDArray[np.bool_],
+) -> None:
+    """Add to the errors how far a value at ``LIMIT`` may be from the limit itself.
+
+    Towers of n + 1 unknowns approach it like a power not below 2^-n, so that the distance is at
+    most 2^n times the slope times ``LIMIT``. Where no slope was asked for, a value that may vanish
+    in the limit has itself as error.
+    """
+    most = 2.0 ** len(program.unknowns)
+    for name in asked.outputs:
+        value, error = rows[name], rows[f"error {name}"]
+        if asked.slopes:
+            distance = most * LIMIT * np.abs(rows[f"d{name}_d{program.slope_control}"])
+        else:
+            small = np.abs(value) < LIMIT ** (1 / (len(program.unknowns) + 1))
+            distance = np.where(small, np.abs(value), 0.0)
+        error[at_limit] += distance[at_limit]

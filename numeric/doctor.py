@@ -22,6 +22,7 @@ _PACKAGES = (
     *("stieltjes", "sympy", "mpmath", "python-flint", "numpy", "scipy", "numba", "llvmlite"),
     *("matplotlib", "lark", "click", "tqdm", "numba-cuda", "dask"),
 )
+_KINDS = {"kernel.py": "numba", "prepared.json": "source"}
 _KEY = re.compile(r"[0-9a-f]{20}")
 
 
@@ -31,7 +32,7 @@ class Entry:
 
     Attributes:
         folder: where it lies.
-        kind: "llvm" or "numba".
+        kind: "llvm" or "numba" for machine code, "source" for what it is made from.
         size: bytes.
     """
 
@@ -49,7 +50,7 @@ def entries() -> list[Entry]:
     for one in sorted(folder.iterdir()):
         if one.is_dir() and _KEY.fullmatch(one.name):
             files = [f for f in one.rglob("*") if f.is_file()]
-            kind = "numba" if any(f.name == "kernel.py" for f in files) else "llvm"
+            kind = next((k for f, k in _KINDS.items() if (one / f).is_file()), "llvm")
             found.append(Entry(one, kind, sum(f.stat().st_size for f in files)))
     return found
 
@@ -101,5 +102,6 @@ def _cache_rows() -> list[tuple[str, str]]:
         return [("cache", f"none: cannot write to {tried}; set STIELTJES_CACHE to a folder")]
     found = entries()
     total = sum(e.size for e in found) / 2**20
-    kinds = ", ".join(f"{sum(e.kind == k for e in found)} {k}" for k in ("llvm", "numba"))
-    return [("cache", f"{folder}: {len(found)} programs ({kinds}), {total:.1f} MiB")]
+    names = ("llvm", "numba", "source")
+    kinds = ", ".join(f"{sum(e.kind == k for e in found)} {k}" for k in names)
+    return [("cache", f"{folder}: {len(found)} entries ({kinds}), {total:.1f} MiB")]

@@ -184,7 +184,7 @@ def test_a_constant_outside_its_range_leaves_the_branch_undecided(two_layers):
 
 
 def test_without_an_argument_only_a_unique_root_is_claimed(ridge):
-    silent = replace(ridge, proof=replace(ridge.proof, uniqueness=""))
+    silent = ridge.with_blocks(proof=replace(ridge.proof, uniqueness=""))
     certificate = certify(silent, 20, alpha=2, lam=0.5, noise=0)
     assert certificate.proved
     assert not certificate.physical

@@ -21,17 +21,18 @@ def test_the_report_names_versions_threads_and_cache(folder, monkeypatch):
     text = doctor.report()
     for word in ("python", "sympy", "llvmlite", "numba layers", "3 (STIELTJES_THREADS"):
         assert word in text
-    assert f"{folder}: 1 programs (1 llvm, 0 numba)" in text
+    assert f"{folder}: 1 entries (1 llvm, 0 numba, 0 source)" in text
 
 
 def test_clearing_deletes_programs_and_nothing_else(folder):
     write_bytes(KEY, "kernel.o", b"x")
     (folder / KEY[::-1]).mkdir()
     (folder / KEY[::-1] / "kernel.py").write_text("")
+    write_bytes(KEY[5:] + KEY[:5], "prepared.json", b"{}")
     (folder / "notes").mkdir()
     (folder / "notes" / "mine.txt").write_text("keep")
-    assert [e.kind for e in doctor.entries()] == ["llvm", "numba"]
-    assert doctor.clear() == 2
+    assert sorted(e.kind for e in doctor.entries()) == ["llvm", "numba", "source"]
+    assert doctor.clear() == 3
     assert doctor.entries() == []
     assert (folder / "notes" / "mine.txt").read_text() == "keep"
 

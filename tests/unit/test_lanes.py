@@ -242,7 +242,7 @@ def damaged_descent():
 
 
 def test_a_planted_error_in_the_quick_pass_sends_its_points_to_the_careful_one(rng):
-    broken = replace(PROGRAM, descent=damaged_descent())
+    broken = PROGRAM.with_blocks(descent=damaged_descent())
     controls = points(rng, 200)
     damaged = compile(broken, outputs=(), errors=False, slopes=False)(**controls)
     sound = compile(PROGRAM, outputs=(), errors=False, slopes=False)(**controls)
@@ -265,7 +265,7 @@ def test_the_choice_names_its_reason():
 
 def with_start(function):
     start = replace(PROGRAM.start, results=(function(PROGRAM.start.results[0]),))
-    return lane_program(replace(PROGRAM, start=start), LEAN)
+    return lane_program(PROGRAM.with_blocks(start=start), LEAN)
 
 
 def test_unknown_methods_and_outputs_are_refused_by_name():
@@ -297,7 +297,7 @@ def test_a_planted_error_in_the_newton_step_is_caught_by_the_residual(rng):
         PROGRAM.newton.lines,
         tuple(d / 10 for d in PROGRAM.newton.results),
     )
-    both = replace(PROGRAM, newton=damaged, descent=damaged_descent())
+    both = PROGRAM.with_blocks(newton=damaged, descent=damaged_descent())
     broken = compile(both, outputs=(), errors=False, slopes=False)
     solution = broken(**points(rng, 200))
     assert np.any(solution.status == Status.STALLED)
