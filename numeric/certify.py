@@ -41,7 +41,7 @@ from derive.program import program as freeze
 from derive.system import System
 from numeric.compiled import Evaluator, compile
 from numeric.controls import ungroup
-from numeric.proof import PROVED, Engine, PointProof, Verdict
+from numeric.proof import PROVED, PointProof, Verdict, engine_of
 from numeric.solution import Solution, Status
 
 _LOOSE = 1e-6
@@ -131,6 +131,7 @@ def certify(
     digits: int = 30,
     *,
     points: int | Sequence[int] | None = None,
+    outputs: bool = True,
     **controls: Any,
 ) -> Certificate:
     """Prove solutions to a number of significant digits.
@@ -141,6 +142,7 @@ def certify(
         digits: significant digits of every unknown and output, 5 to 5000.
         points: which points of the Solution: flat indices, or how many to draw (fixed seed); all
             by default.
+        outputs: whether outputs and their slopes are enclosed, or unknowns alone.
         **controls: for a Program or System, one number per control; text is exact as written.
 
     Returns:
@@ -167,14 +169,14 @@ def certify(
     solution, exact = _subject(subject, controls)
     program = solution.program
     assert program is not None, "checked by _subject"
-    engine = Engine(program)
+    engine = engine_of(program)
     chosen = _chosen(solution, points)
     starts = [np.ravel(solution.unknowns[u]) for u in program.unknowns]
     proofs = []
     for i in chosen:
         at = exact or _written(program, solution, i)
         verdict = no_answer(program, solution, i, at)
-        proof = verdict or engine.prove(at, [float(s[i]) for s in starts], digits)
+        proof = verdict or engine.prove(at, [float(s[i]) for s in starts], digits, outputs)
         proofs.append(compared(proof, solution, i))
     return Certificate(
         name=program.name,
@@ -269,7 +271,7 @@ def compared(proof: PointProof, solution: Solution, i: int) -> PointProof:
     coupled = not isinstance(solution.program, Program)
     sizes = [abs(float(proof.enclosures[u].mid())) for u in solution.unknowns if coupled]
     scale = max(sizes, default=0.0)
-    for name in (*solution.unknowns, *solution.outputs):
+    for name in (n for n in (*solution.unknowns, *solution.outputs) if n in proof.enclosures):
         exact = float(proof.enclosures[name].mid())
         found = float(solution[name].flat[i])
         error = float(solution.error[name].flat[i]) if name in solution.error else 0.0

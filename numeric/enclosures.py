@@ -30,7 +30,7 @@ from derive.printing.enclosure_steps import Wanted
 from derive.program import Program
 from numeric.enclosure_balls import ball_rows
 from numeric.enclosure_kernel import EnclosureKernel, Rows, is_proved
-from numeric.proof import Engine, Verdict
+from numeric.proof import Engine, Verdict, engine_of
 from numeric.solution import Solution, Status
 
 Array = NDArray[np.float64]
@@ -192,7 +192,7 @@ def _prove_rest(solution: Solution, kernel: EnclosureKernel, rows: Rows) -> None
     left = np.flatnonzero(rows.verdict == Verdict.NOT_PROVED)
     if not 0 < left.size <= _MOST_BALLS:
         return
-    found = ball_rows(solution, Engine(kernel.program), kernel.names, left.tolist())
+    found = ball_rows(solution, engine_of(kernel.program), kernel.names, left.tolist())
     rows.verdict[left], rows.values[:, left] = found.verdict, found.values
 
 
@@ -277,8 +277,8 @@ def _prover(program: AnyProgram, wanted: Wanted) -> tuple[_Prover, str]:
 
 def _new_prover(program: AnyProgram, wanted: Wanted) -> tuple[_Prover, str]:
     if not isinstance(program, Program):
-        return Engine(program), "its equations are coupled"
+        return engine_of(program), "its equations are coupled"
     try:
         return EnclosureKernel(program, wanted), ""
     except NotSupportedError as error:
-        return Engine(program), f"{error.asked}: {error.found}"
+        return engine_of(program), f"{error.asked}: {error.found}"

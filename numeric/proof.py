@@ -121,9 +121,16 @@ class Engine:
             self._run |= coupled_functions(self._run, len(program.unknowns), len(slopes))
 
     def prove(
-        self, controls: Mapping[str, Fraction | Expr], start: Sequence[float], digits: int
+        self,
+        controls: Mapping[str, Fraction | Expr],
+        start: Sequence[float],
+        digits: int,
+        outputs: bool = True,
     ) -> PointProof:
-        """Prove the root near ``start`` at exact controls, to ``digits`` significant digits."""
+        """Prove the root near ``start`` at exact controls, to ``digits`` significant digits.
+
+        Without ``outputs`` unknowns alone are enclosed.
+        """
         wanted, best = math.ceil(digits * _LOG2_10) + 2, None
         with working_precision(wanted + _GUARD_BITS):
             for _ in range(_RAISES):
@@ -131,7 +138,7 @@ class Engine:
                 values = self._values(controls, bits)
                 found = self._root(values, start, bits, wanted)
                 if found is not None:
-                    best = self._proof(values, found, controls)
+                    best = self._proof(values, found, controls, outputs)
                     if best.digits >= digits:
                         return best
                 wanted = 2 * wanted if found is None else wanted + self._lacking(best, digits)
@@ -203,16 +210,22 @@ class Engine:
         return [v + arb(0, radius.upper()) for v in m], [radius] * len(m)
 
     def _proof(
-        self, values: list[arb], x: list[arb], controls: Mapping[str, Fraction | Expr]
+        self,
+        values: list[arb],
+        x: list[arb],
+        controls: Mapping[str, Fraction | Expr],
+        outputs: bool,
     ) -> PointProof:
-        results = [*x, *self._run["outputs"](*values, *x), *self._run["slopes"](*values, *x)]
+        results = list(x)
+        for block in ("outputs", "slopes") if outputs else ():
+            results += self._run[block](*values, *x)
         verdict, reason = self._verdict(self._run["conditions"](*values, *x))
         if isinstance(self.program, CoupledProgram) and self.program.stability is not None:
             verdict, reason = self._branch(self.program.stability, values, x)
         scale = max(abs(v.mid()) for v in x) if self._coupled else arb(0)
         sharp = min(_digits(v, scale) for v in results)
         return PointProof(
-            verdict, reason, controls, dict(zip(self.names, results, strict=True)), sharp
+            verdict, reason, controls, dict(zip(self.names, results, strict=False)), sharp
         )
 
     def _branch(self, test: Stability, values: list[arb], x: list[arb]) -> tuple[Verdict, str]:
@@ -233,6 +246,19 @@ class Engine:
             if not value > 0:
                 return Verdict.UNDECIDED, f"it is not separated from zero that {meaning}"
         return self.standing
+
+
+_ENGINES: dict[int, Engine] = {}
+_MOST_ENGINES = 64
+
+
+def engine_of(program: AnyProgram) -> Engine:
+    """Return the engine of a program, kept by identity (it keeps its program alive)."""
+    if id(program) not in _ENGINES:
+        if len(_ENGINES) >= _MOST_ENGINES:
+            _ENGINES.pop(next(iter(_ENGINES)))
+        _ENGINES[id(program)] = Engine(program)
+    return _ENGINES[id(program)]
 
 
 def standing(program: AnyProgram) -> tuple[Verdict, str]:

@@ -264,3 +264,12 @@ def test_conditions_at_a_root_have_the_sign_of_the_conditions(route, layers, x0)
     compared = [c for c in system.conditions if c.at_root is not None]
     assert len(compared) == len(layers) + 1
     assert all(sign(c.expr.xreplace(known)) == sign(c.at_root.xreplace(known)) for c in compared)
+
+
+def test_unknowns_alone_are_proved_when_asked(two_layers):
+    point = {"alpha": 2, "gamma": ("1.5", "0.7"), "lam": "0.1", "noise": "0.25"}
+    bare, whole = (certify(two_layers, 30, outputs=flag, **point) for flag in (False, True))
+    assert bare.physical
+    assert set(bare.points[0].enclosures) == set(two_layers.unknowns)
+    for name in two_layers.unknowns:
+        assert bare[name].arb().overlaps(whole[name].arb())
