@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
-WORTH = 4096
+WORTH = 16384
 """Points per thread below which starting a thread costs more than it saves."""
 
 
@@ -41,7 +41,9 @@ def run_blocks(
     if count == 1:
         solve(0, blocks)
         return
-    edges = [blocks * i // count for i in range(count + 1)]
-    with ThreadPoolExecutor(count) as pool:
-        for future in [pool.submit(solve, *edge) for edge in pairwise(edges)]:
+    own, *others = pairwise(blocks * i // count for i in range(count + 1))
+    with ThreadPoolExecutor(count - 1) as pool:
+        futures = [pool.submit(solve, *edge) for edge in others]
+        solve(*own)
+        for future in futures:
             future.result()
