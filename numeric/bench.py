@@ -7,7 +7,6 @@ features (``bench_features``), B effective ridges and complex densities over a p
 """
 
 import argparse
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +103,7 @@ def run(names: Sequence[str], sizes: Sizes) -> str:
     """Run workloads and return the Markdown text."""
     sections = [str(section) for name in names for section in WORKLOADS[name](sizes)]
     claim = (
-        f"{platform.node()}: {sizes.rounds} interleaved rounds at most, one thread unless said. "
+        f"{sizes.rounds} interleaved rounds at most, one thread unless said. "
         "Ratios are processor time per point over that of the first method of the case; build is "
         "the wall time until the first answer, with whatever the cache held."
     )
