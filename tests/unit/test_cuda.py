@@ -4,14 +4,11 @@ Witnesses: the CPU evaluators (vector IR, other order of operations), NumPy's br
 argmin, and the text of the PTX itself.
 """
 
-import ast
 import functools
 import importlib.util
 import itertools
 import os
 import re
-import subprocess
-import sys
 from types import ModuleType, SimpleNamespace
 
 import numba
@@ -31,10 +28,11 @@ from derive.program import program
 from derive.theory.deep_features import deep_features
 from numeric.assemble import assemble, constant_values
 from numeric.compiled import compile
-from numeric.cuda import CudaEvaluator, grid_layout, require_device
+from numeric.cuda import CudaEvaluator, grid_layout
 from numeric.cuda_code import cuda_source
 from numeric.precision import FLOAT32, FLOAT64
 from numeric.ptx import KERNELS, ptx
+from tests.cuda_cases import in_simulator, needs_device, needs_numba_cuda, untyped
 
 DEPTHS = (1, 2, 3)
 WIDTHS = (2.0, 1.2, 0.7)
@@ -45,20 +43,6 @@ ZERO_RIDGE = {
     "noise": 0.2,
 }
 """The limit of no ridge; the test error is infinite where alpha equals gamma."""
-
-
-def no_device():
-    try:
-        require_device()
-    except UnavailableError:
-        return True
-    return False
-
-
-needs_numba_cuda = pytest.mark.skipif(
-    importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed"
-)
-needs_device = pytest.mark.skipif(no_device(), reason="no CUDA device")
 
 
 @functools.cache
@@ -202,16 +186,6 @@ def test_float32_is_within_its_own_error_bars(rng):
         assert np.median(single.error[name] / np.abs(double[name])) < 1e-5
 
 
-def untyped(text):
-    """Floats and constants of ``math`` that are not the argument of ``f4``, by line."""
-    tree = ast.parse(text)
-    calls = [n for n in ast.walk(tree) if getattr(getattr(n, "func", None), "id", "") == "f4"]
-    typed = {id(inner) for call in calls for inner in ast.walk(call)}
-    floats = [n for n in ast.walk(tree) if isinstance(getattr(n, "value", None), float)]
-    floats += [n for n in ast.walk(tree) if getattr(n, "attr", "") in ("inf", "pi", "e")]
-    return [n.lineno for n in floats if id(n) not in typed]
-
-
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_every_constant_of_float32_source_is_typed(depth):
     text = cuda_source(declared(depth), None, FLOAT32)
@@ -287,13 +261,7 @@ np.savez(sys.argv[1], **found)
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
-    path = tmp_path_factory.mktemp("cuda") / "found.npz"
-    here = os.path.dirname(__file__)
-    command = [sys.executable, "-W", "error", "-c", SIMULATED, str(path), here]
-    environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return dict(np.load(path))
+    return in_simulator(SIMULATED, tmp_path_factory.mktemp("cuda"), os.path.dirname(__file__))
 
 
 @pytest.mark.parametrize("depth", DEPTHS)

@@ -4,48 +4,30 @@ Witnesses: the scalar continuation (another text, other order of operations), th
 argmin, and the text of the PTX itself.
 """
 
-import ast
 import functools
-import importlib.util
 import itertools
 import os
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from derive.dyson import equations
-from derive.errors import NotSupportedError, UnavailableError, UnknownNameError
+from derive.errors import NotSupportedError, UnknownNameError
 from derive.matrices import dims, eye, gaussian, ntrace, wigner
 from derive.printing.lane_phases import Asked
 from derive.symbols import control
 from numeric.compiled import compile
-from numeric.cuda import require_device
 from numeric.cuda_paths import coupled_cuda_source
 from numeric.precision import FLOAT32, FLOAT64
 from numeric.ptx import KERNELS, ptx
+from tests.cuda_cases import in_simulator, needs_device, needs_numba_cuda, untyped
 
 n, p, d = dims("n p d")
 lam, z, noise = control("lam", positive=True), control("z", positive=True), control("noise")
 Z, W, V = gaussian("Z", d, n, 1 / n), gaussian("W", p, d, 1 / d), gaussian("V", p, n, 1 / n)
 S = wigner("S", d, 1 / d)
 NAMES = ("features", "tied", "shifted")
-
-
-def no_device():
-    try:
-        require_device()
-    except UnavailableError:
-        return True
-    return False
-
-
-needs_numba_cuda = pytest.mark.skipif(
-    importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed"
-)
-needs_device = pytest.mark.skipif(no_device(), reason="no CUDA device")
 
 
 @functools.cache
@@ -82,16 +64,6 @@ def worst(found, true):
 
 
 # --- the source and PTX -----------------------------------------------------------------------
-
-
-def untyped(text):
-    """Floats and constants of ``math`` that are not the argument of ``f4``, by line."""
-    tree = ast.parse(text)
-    calls = [m for m in ast.walk(tree) if getattr(getattr(m, "func", None), "id", "") == "f4"]
-    typed = {id(inner) for call in calls for inner in ast.walk(call)}
-    floats = [m for m in ast.walk(tree) if isinstance(getattr(m, "value", None), float)]
-    floats += [m for m in ast.walk(tree) if getattr(m, "attr", "") in ("inf", "pi", "e")]
-    return [m.lineno for m in floats if id(m) not in typed]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -175,13 +147,7 @@ np.savez(sys.argv[1], **found)
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
-    path = tmp_path_factory.mktemp("cuda") / "found.npz"
-    here = os.path.dirname(__file__)
-    command = [sys.executable, "-W", "error", "-c", SIMULATED, str(path), here]
-    environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return dict(np.load(path))
+    return in_simulator(SIMULATED, tmp_path_factory.mktemp("cuda"), os.path.dirname(__file__))
 
 
 @pytest.mark.parametrize("name", NAMES)

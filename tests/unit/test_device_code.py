@@ -4,23 +4,18 @@ Witnesses: the processor's functions, whose balls are in ``test_special`` and
 ``test_numeric_kernels``, and the text of the PTX.
 """
 
-import ast
-import importlib.util
 import math
 import os
 import re
-import subprocess
-import sys
 
 import numba
 import numpy as np
 import pytest
 from sympy import Max, erf, tanh
 
-from derive.errors import ShapeError, UnavailableError, UnknownNameError
+from derive.errors import ShapeError, UnknownNameError
 from derive.symbols import z
 from numeric import special
-from numeric.cuda import require_device
 from numeric.device_code import (
     ELEMENTARY,
     SPECIAL,
@@ -33,24 +28,11 @@ from numeric.device_code import (
 )
 from numeric.kernels import compile_kernel
 from numeric.precision import FLOAT32, FLOAT64
+from tests.cuda_cases import in_simulator, needs_device, needs_numba_cuda, untyped
 
 COUNTS = SPECIAL | dict.fromkeys(ELEMENTARY, 1)
 KERNELS = {"relu kernel": Max(z, 0), "erf kernel": erf(z), "tanh kernel": tanh(z)}
 TABLED = {"relu kernel": True, "erf kernel": False, "tanh kernel": False}
-
-
-def no_device():
-    try:
-        require_device()
-    except UnavailableError:
-        return True
-    return False
-
-
-needs_numba_cuda = pytest.mark.skipif(
-    importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed"
-)
-needs_device = pytest.mark.skipif(no_device(), reason="no CUDA device")
 
 
 def points(name, count=60):
@@ -73,16 +55,6 @@ PROCESSOR = {
     "softplus": lambda a: np.logaddexp(0, a),
     **{name: lambda rho, e=expr: compile_kernel(e)(rho) for name, expr in KERNELS.items()},
 }
-
-
-def untyped(text):
-    """Floats and constants of ``math`` that are not the argument of ``f4``, by line."""
-    tree = ast.parse(text)
-    calls = [n for n in ast.walk(tree) if getattr(getattr(n, "func", None), "id", "") == "f4"]
-    inside = {id(inner) for call in calls for inner in ast.walk(call)}
-    floats = [n for n in ast.walk(tree) if isinstance(getattr(n, "value", None), float)]
-    floats += [n for n in ast.walk(tree) if getattr(n, "attr", "") in ("inf", "pi", "e")]
-    return [n.lineno for n in floats if id(n) not in inside]
 
 
 def test_every_constant_of_float32_source_is_typed():
@@ -166,12 +138,7 @@ np.savez(sys.argv[1], **found)
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
-    path = tmp_path_factory.mktemp("device") / "found.npz"
-    command = [sys.executable, "-W", "error", "-c", SIMULATED, str(path), os.path.dirname(__file__)]
-    environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return dict(np.load(path))
+    return in_simulator(SIMULATED, tmp_path_factory.mktemp("device"), os.path.dirname(__file__))
 
 
 @pytest.mark.parametrize("name", [*COUNTS, *KERNELS])

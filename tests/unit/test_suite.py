@@ -13,9 +13,7 @@ DERIVE = [p for p in SOURCES if "derive" in p.relative_to(ROOT).parts[:1]]
 SKIPS = {
     "test_report.py": "no LaTeX on the machine",
     "test_bench_kernels.py": "the peer is not installed",
-    "test_cuda.py": "numba-cuda or a CUDA device is not there",
-    "test_cuda_paths.py": "numba-cuda or a CUDA device is not there",
-    "test_device_code.py": "numba-cuda or a CUDA device is not there",
+    "cuda_cases.py": "numba-cuda or a CUDA device is not there",
     "test_digits.py": "scikit-learn, which ships the images, is not installed",
     "test_lanes.py": "instructions of another processor, or no C compiler",
 }
