@@ -120,15 +120,16 @@ def _add_distance(
 ) -> None:
     """Add to the errors how far a value at ``LIMIT`` may be from the limit itself.
 
-    Towers of n + 1 unknowns approach it like a power not below 2^-n, so that the distance is at
-    most 2^n times the slope times ``LIMIT``. Where no slope was asked for, a value that may vanish
+    Towers of n unknowns approach it like a power not below 2^-n, so that the distance is at most
+    2^n times the slope times ``LIMIT``. Where no slope was asked for, a value that may vanish
     in the limit has itself as error.
     """
     most = 2.0 ** len(program.unknowns)
+    slopes = dict(zip(asked.outputs, _slopes(program, asked), strict=False))
     for name in asked.outputs:
         value, error = rows[name], rows[f"error {name}"]
-        if asked.slopes:
-            distance = most * LIMIT * np.abs(rows[f"d{name}_d{program.slope_control}"])
+        if name in slopes:
+            distance = most * LIMIT * np.abs(rows[slopes[name]])
         else:
             small = np.abs(value) < LIMIT ** (1 / (len(program.unknowns) + 1))
             distance = np.where(small, np.abs(value), 0.0)

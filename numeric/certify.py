@@ -41,6 +41,7 @@ from derive.program import program as freeze
 from derive.system import System
 from numeric.compiled import Evaluator, compile
 from numeric.controls import ungroup
+from numeric.kept import kept
 from numeric.proof import PROVED, PointProof, Verdict, engine_of
 from numeric.solution import Solution, Status
 
@@ -211,16 +212,10 @@ def _subject(
 
 
 _EVALUATORS: dict[int, Evaluator] = {}
-_MOST_EVALUATORS = 64
 
 
 def _evaluator(program: AnyProgram) -> Evaluator:
-    """Return the evaluator of a program, kept by identity (it keeps its program alive)."""
-    if id(program) not in _EVALUATORS:
-        if len(_EVALUATORS) >= _MOST_EVALUATORS:
-            _EVALUATORS.pop(next(iter(_EVALUATORS)))
-        _EVALUATORS[id(program)] = compile(program, slopes=False)
-    return _EVALUATORS[id(program)]
+    return kept(_EVALUATORS, id(program), lambda: compile(program, slopes=False))
 
 
 def _exact(value: Any) -> Fraction | Expr:

@@ -214,7 +214,8 @@ def compile(
 ) -> Evaluator | CudaEvaluator:
     """Compile a System or a Program.
 
-    The machine code is cached on disk under the content of the generated source.
+    The machine code is cached on disk under the content of the generated source, and the source
+    under the content of the System, so that nothing is derived twice (``numeric.prepared``).
 
     Args:
         model: a triangular System, its Program, a declaration that has one, or coupled equations

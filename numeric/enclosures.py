@@ -30,6 +30,7 @@ from derive.printing.enclosure_steps import Wanted
 from derive.program import Program
 from numeric.enclosure_balls import ball_rows
 from numeric.enclosure_kernel import EnclosureKernel, Rows, is_proved
+from numeric.kept import kept
 from numeric.proof import Engine, Verdict, engine_of
 from numeric.solution import Solution, Status
 
@@ -259,20 +260,14 @@ def _flat(solution: Solution, values: Array, name: str) -> Array:
 
 _Prover = EnclosureKernel | Engine
 _KERNELS: dict[tuple[int, Wanted], tuple[_Prover, str]] = {}
-_MOST_KERNELS = 64
 
 
 def _prover(program: AnyProgram, wanted: Wanted) -> tuple[_Prover, str]:
-    """Return what proves points of a program, kept by identity (it keeps its program alive).
+    """Return what proves points of a program, made once.
 
     The text says why there is no vector form, if there is none.
     """
-    key = (id(program), wanted)
-    if key not in _KERNELS:
-        if len(_KERNELS) >= _MOST_KERNELS:
-            _KERNELS.pop(next(iter(_KERNELS)))
-        _KERNELS[key] = _new_prover(program, wanted)
-    return _KERNELS[key]
+    return kept(_KERNELS, (id(program), wanted), lambda: _new_prover(program, wanted))
 
 
 def _new_prover(program: AnyProgram, wanted: Wanted) -> tuple[_Prover, str]:

@@ -3,7 +3,7 @@
 Stage: between Programs and machine code. A ``Prepared`` holds the generated source, how it was
 chosen, and the constants as doubles. It is stored under the hash of everything it follows from: the
 canonical text of the Program (``derive.canonical``), what was asked for, our own code and SymPy. A
-Program without such a text, or a place to store it, is prepared anew.
+Program without such a text is prepared anew; so is each where our source files are not to be read.
 """
 
 import hashlib
@@ -43,10 +43,10 @@ class Prepared:
 
 def prepared(program: Program, asked: Asked, method: str, make: Callable[[], Prepared]) -> Prepared:
     """Return what is stored for a program, or make and store it."""
-    text = program.face
-    if not text:
+    text, code = program.face, own_code()
+    if not (text and code):
         return make()
-    wanted = canonical_text(asked, method, sympy.__version__, own_code())
+    wanted = canonical_text(asked, method, sympy.__version__, code)
     key = content_key(f"{text}\0{wanted}")
     stored = read_bytes(key, _NAME)
     if stored is not None:
@@ -59,12 +59,16 @@ def prepared(program: Program, asked: Asked, method: str, make: Callable[[], Pre
 
 @cache
 def own_code() -> str:
-    """Return the hash of the source files of both packages: whatever changes there, changes it."""
-    total = hashlib.sha256()
+    """Return the hash of the source files of both packages, empty where there are none.
+
+    Whatever changes in them changes it, so that no version finds what another one stored.
+    """
+    total, files = hashlib.sha256(), 0
     for package in ("derive", "numeric"):
         spec = find_spec(package)
         for folder in (spec.submodule_search_locations or []) if spec else []:
             for path in sorted(Path(folder).rglob("*.py")):
                 total.update(f"{path.relative_to(folder)}\0".encode())
                 total.update(path.read_bytes())
-    return total.hexdigest()
+                files += 1
+    return total.hexdigest() if files else ""

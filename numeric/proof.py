@@ -23,6 +23,7 @@ from derive.printing.ball_code import ball_source
 from derive.program import Program
 from derive.random_matrices.stability import Stability
 from derive.tables import table_function
+from numeric.kept import kept
 
 _LOG2_10 = math.log2(10)
 _GUARD_BITS = 40
@@ -249,16 +250,11 @@ class Engine:
 
 
 _ENGINES: dict[int, Engine] = {}
-_MOST_ENGINES = 64
 
 
 def engine_of(program: AnyProgram) -> Engine:
-    """Return the engine of a program, kept by identity (it keeps its program alive)."""
-    if id(program) not in _ENGINES:
-        if len(_ENGINES) >= _MOST_ENGINES:
-            _ENGINES.pop(next(iter(_ENGINES)))
-        _ENGINES[id(program)] = Engine(program)
-    return _ENGINES[id(program)]
+    """Return the engine of a program, made once."""
+    return kept(_ENGINES, id(program), lambda: Engine(program))
 
 
 def standing(program: AnyProgram) -> tuple[Verdict, str]:

@@ -68,6 +68,14 @@ def test_other_code_does_not_find_what_this_code_stored(made, monkeypatch):
     assert len(made) == 2
 
 
+def test_nothing_is_stored_where_our_sources_cannot_be_read(made, monkeypatch, tmp_path):
+    monkeypatch.setattr(prepared, "own_code", lambda: "")
+    compile(deep_features(["erf"]))
+    compile(deep_features(["erf"]))
+    assert len(made) == 2
+    assert not list(tmp_path.rglob("prepared.json"))
+
+
 def test_a_damaged_file_is_made_anew(made, tmp_path):
     compile(deep_features(["erf"]))
     (stored,) = tmp_path.rglob("prepared.json")
