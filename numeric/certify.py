@@ -22,11 +22,9 @@ entries on the physical branch, so nothing cancels. Coupled ones are solved dens
 conditions are known for them here, so a unique root is all that is claimed.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -42,11 +40,9 @@ from derive.system import System
 from numeric.compiled import Evaluator, compile
 from numeric.controls import ungroup
 from numeric.kept import kept
-from numeric.proof import PROVED, PointProof, Verdict, engine_of
-from numeric.solution import Solution, Status
-
-_LOOSE = 1e-6
-"""A float64 answer further from the proved root than this, relative, is another answer."""
+from numeric.proof import PROVED, Verdict
+from numeric.proof_points import Proofs, prove_points
+from numeric.solution import Solution
 
 
 @dataclass(frozen=True)
@@ -68,24 +64,25 @@ class Certificate:
     name: str
     key: str
     asked: int
-    points: tuple[PointProof, ...]
+    points: Proofs
     shape: tuple[int, ...]
     uniqueness: str
 
     @property
     def verdict(self) -> NDArray[np.int8]:
         """``Verdict`` codes, shape ``shape``."""
-        return np.array([p.verdict for p in self.points], dtype=np.int8).reshape(self.shape)
+        return self.points.verdict.reshape(self.shape)
 
     @property
     def proved(self) -> bool:
         """Whether every point has a unique root with all conditions, to the digits asked for."""
-        return all(p.verdict in PROVED and p.digits >= self.asked for p in self.points)
+        enough = self.points.digits >= self.asked
+        return bool(np.all(np.isin(self.points.verdict, PROVED) & enough))
 
     @property
     def physical(self) -> bool:
         """Whether every point is proved to be the physical root, to the digits asked for."""
-        return self.proved and all(p.verdict == Verdict.PHYSICAL for p in self.points)
+        return self.proved and bool(np.all(self.points.verdict == Verdict.PHYSICAL))
 
     def __getitem__(self, name: str) -> Any:
         if self.shape == ():
@@ -101,8 +98,8 @@ class Certificate:
         Raises:
             NotConvergedError: with the number of such points and the reason of the first.
         """
-        bad = [i for i, p in enumerate(self.points) if p.verdict not in PROVED]
-        short = [i for i, p in enumerate(self.points) if p.digits < self.asked]
+        bad = np.flatnonzero(~np.isin(self.points.verdict, PROVED)).tolist()
+        short = np.flatnonzero(self.points.digits < self.asked).tolist()
         for i in (*bad, *short):
             point = self.points[i]
             reason = point.reason or f"only {point.digits} digits"
@@ -118,10 +115,11 @@ class Certificate:
         head = f"Certificate({self.name}, {len(self.points)} points, {self.asked} digits"
         rows = [f"{head}; key {self.key})"]
         for verdict in Verdict:
-            chosen = [p for p in self.points if p.verdict == verdict]
-            if chosen:
-                rows.append(f"  {len(chosen):6d}  {verdict.statement}")
-                rows += [f"          e.g. {chosen[0].reason}"] if chosen[0].reason else []
+            chosen = np.flatnonzero(self.points.verdict == verdict)
+            if chosen.size:
+                rows.append(f"  {chosen.size:6d}  {verdict.statement}")
+                reason = self.points[int(chosen[0])].reason
+                rows += [f"          e.g. {reason}"] if reason else []
         if len(self.points) == 1:
             rows += repr(self.points[0]).splitlines()[1:]
         return "\n".join(rows)
@@ -170,20 +168,12 @@ def certify(
     solution, exact = _subject(subject, controls)
     program = solution.program
     assert program is not None, "checked by _subject"
-    engine = engine_of(program)
-    chosen = _chosen(solution, points)
-    starts = [np.ravel(solution.unknowns[u]) for u in program.unknowns]
-    proofs = []
-    for i in chosen:
-        at = exact or _written(program, solution, i)
-        verdict = no_answer(program, solution, i, at)
-        proof = verdict or engine.prove(at, [float(s[i]) for s in starts], digits, outputs)
-        proofs.append(compared(proof, solution, i))
+    proofs = prove_points(solution, program, _chosen(solution, points), digits, outputs, exact)
     return Certificate(
         name=program.name,
         key=program.key,
         asked=digits,
-        points=tuple(proofs),
+        points=proofs,
         shape=solution.shape if points is None else (len(proofs),),
         uniqueness=program.proof.uniqueness if isinstance(program, Program) else "",
     )
@@ -234,45 +224,3 @@ def _chosen(solution: Solution, points: int | Sequence[int] | None) -> list[int]
         if not 0 <= i < size:
             raise RangeError(f"point {i}", f"the solution has {size} points", "choose one of them")
     return [int(i) for i in points]
-
-
-def _written(program: AnyProgram, solution: Solution, i: int) -> dict[str, Fraction | Expr]:
-    return {q.name: _decimal(float(solution.controls[q.name].flat[i])) for q in program.inputs}
-
-
-@lru_cache(maxsize=65536)
-def _decimal(value: float) -> Fraction:
-    """Return a float as the shortest decimal that prints it (NaN reads as zero, never used)."""
-    return Fraction(repr(value)) if math.isfinite(value) else Fraction(0)
-
-
-def no_answer(
-    program: AnyProgram, solution: Solution, i: int, at: Mapping[str, Fraction | Expr]
-) -> PointProof | None:
-    """Return the verdict on a point without an answer, or None."""
-    status = Status(int(solution.status.flat[i]))
-    if status != Status.CONVERGED:
-        return PointProof(Verdict.NO_ANSWER, status.cause, at)
-    if at.get(program.slope_control) == 0 and isinstance(program, Program):
-        reason = f"{program.slope_control} = 0 is a limit, not a root; give a positive number"
-        return PointProof(Verdict.NO_ANSWER, reason, at)
-    return None
-
-
-def compared(proof: PointProof, solution: Solution, i: int) -> PointProof:
-    """Refuse a proof whose root is not the answer of the Solution."""
-    if proof.verdict not in PROVED:
-        return proof
-    coupled = not isinstance(solution.program, Program)
-    sizes = [abs(float(proof.enclosures[u].mid())) for u in solution.unknowns if coupled]
-    scale = max(sizes, default=0.0)
-    for name in (n for n in (*solution.unknowns, *solution.outputs) if n in proof.enclosures):
-        exact = float(proof.enclosures[name].mid())
-        found = float(solution[name].flat[i])
-        error = float(solution.error[name].flat[i]) if name in solution.error else 0.0
-        if not abs(found - exact) <= 8 * error + _LOOSE * max(abs(exact), scale):
-            reason = f"{name} was {found:.6g}, the proved root has {exact:.6g}"
-            return PointProof(
-                Verdict.DISAGREES, reason, proof.controls, proof.enclosures, proof.digits
-            )
-    return proof

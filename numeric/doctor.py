@@ -14,6 +14,7 @@ from pathlib import Path
 
 import llvmlite.binding as llvm
 
+from numeric.ball_library import library
 from numeric.cache import cache_folder, candidates
 from numeric.threads import thread_count
 from numeric.vector_code import lanes_that_fit
@@ -78,7 +79,10 @@ def report() -> str:
         ("threads", f"{thread_count()} (STIELTJES_THREADS sets it; no threading layer is needed)"),
         ("numba layers", f"{', '.join(_layers()) or 'none'} (not used by the evaluators)"),
     ]
-    rows += _cache_rows()
+    compiled = (
+        "machine code over FLINT" if library() is not None else "no FLINT library; one by one"
+    )
+    rows += [("proofs", compiled), *_cache_rows()]
     return "\n".join(f"{name:13s} {text}" for name, text in rows)
 
 

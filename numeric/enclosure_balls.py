@@ -12,9 +12,9 @@ from fractions import Fraction
 import numpy as np
 from flint import arb
 
-from numeric.certify import compared, no_answer
 from numeric.enclosure_kernel import Rows
 from numeric.proof import PROVED, Engine, PointProof, Verdict
+from numeric.proof_points import compared, no_answer
 from numeric.solution import Solution, Status
 
 _DIGITS = 14

@@ -26,8 +26,8 @@ from derive.tables import table_function
 from numeric.kept import kept
 
 _LOG2_10 = math.log2(10)
-_GUARD_BITS = 40
-_FIRST_BITS = 36
+GUARD_BITS = 40
+FIRST_BITS = 36
 """Relative accuracy that a float64 answer is taken to have; a worse one costs one more step."""
 _TRIES = 4
 _RAISES = 5
@@ -132,10 +132,10 @@ class Engine:
 
         Without ``outputs`` unknowns alone are enclosed.
         """
-        wanted, best = math.ceil(digits * _LOG2_10) + 2, None
-        with working_precision(wanted + _GUARD_BITS):
+        wanted, best = bits_of(digits), None
+        with working_precision(wanted + GUARD_BITS):
             for _ in range(_RAISES):
-                bits = ctx.prec = wanted + _GUARD_BITS
+                bits = ctx.prec = wanted + GUARD_BITS
                 values = self._values(controls, bits)
                 found = self._root(values, start, bits, wanted)
                 if found is not None:
@@ -152,7 +152,7 @@ class Engine:
     def _lacking(best: PointProof | None, digits: int) -> int:
         """Return how many more bits are needed, with a margin."""
         reached = best.digits if best is not None else 0
-        return math.ceil(1.2 * (digits - reached) * _LOG2_10) + _GUARD_BITS
+        return math.ceil(1.2 * (digits - reached) * _LOG2_10) + GUARD_BITS
 
     def _values(self, controls: Mapping[str, Fraction | Expr], bits: int) -> list[arb]:
         """Return the balls of controls and constants at the current precision."""
@@ -174,15 +174,18 @@ class Engine:
     def _root(
         self, values: list[arb], start: Sequence[float], bits: int, wanted: int
     ) -> list[arb] | None:
-        """Refine a start by Newton and return balls that are proved to hold exactly one root."""
+        """Refine a start by Newton and return balls that are proved to hold exactly one root.
+
+        A Newton step is the inclusion step of a box that is a point.
+        """
         if not all(math.isfinite(v) and (v != 0 or self._coupled) for v in start):
             return None
         m = [arb(v) for v in start]
-        known = _FIRST_BITS
-        newton, inclusion = self._run["newton"], self._run["inclusion"]
+        known = FIRST_BITS
+        inclusion = self._run["inclusion"]
         while 2 * known < wanted + 12:
-            ctx.prec = min(bits, 2 * known + _GUARD_BITS)
-            m = [(v + d).mid() for v, d in zip(m, newton(*values, *m), strict=True)]
+            ctx.prec = min(bits, 2 * known + GUARD_BITS)
+            m = [(v + d).mid() for v, d in zip(m, inclusion(*values, *m, *m), strict=True)]
             known *= 2
         ctx.prec = bits
         size = arb(2) ** (6 - known)
@@ -196,7 +199,7 @@ class Engine:
                 return moved
             m = [v.mid() for v in moved]
             if not all(v.is_finite() for v in m):
-                m = [(v + d).mid() for v, d in zip(m, newton(*values, *m), strict=True)]
+                m = [(v + d).mid() for v, d in zip(m, inclusion(*values, *m, *m), strict=True)]
         return None
 
     def _box(self, m: list[arb], one: arb, size: arb) -> tuple[list[arb], list[arb]]:
@@ -304,7 +307,17 @@ def _digits(value: arb, scale: arb) -> int:
         bits = max(bits, min((value + arb(scale, value.rad())).rel_accuracy_bits(), ctx.prec))
     if bits < 0 and value.abs_upper() < arb(10) ** -300:
         return 300
-    return max(0, math.floor(bits / _LOG2_10))
+    return digits_of(bits, ctx.prec)
+
+
+def bits_of(digits: int) -> int:
+    """Return the relative bits that make a number of significant digits."""
+    return math.ceil(digits * _LOG2_10) + 2
+
+
+def digits_of(bits: int, most: int) -> int:
+    """Return the significant digits in relative bits, of which ``most`` are counted."""
+    return max(0, math.floor(min(bits, most) / _LOG2_10))
 
 
 def coupled_functions(run: Mapping[str, Any], n: int, slopes: int) -> dict[str, Any]:
@@ -322,9 +335,6 @@ def coupled_functions(run: Mapping[str, Any], n: int, slopes: int) -> dict[str, 
             return [arb.nan()] * n
         return list(found.entries())
 
-    def newton(*args: arb) -> list[arb]:
-        return solve(jacobian(*args), defects(*args))
-
     def inclusion(*args: arb) -> list[arb]:
         values, box, points = args[: -2 * n], args[-2 * n : -n], args[-n:]
         return solve(jacobian(*values, *box), defects(*values, *points))
@@ -341,7 +351,6 @@ def coupled_functions(run: Mapping[str, Any], n: int, slopes: int) -> dict[str, 
         ]
 
     return {
-        "newton": newton,
         "inclusion": inclusion,
         "conditions": lambda *args: (),
         "slopes": slope,

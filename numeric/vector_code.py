@@ -46,11 +46,7 @@ def compile_vectors(source: str) -> Callable[..., None]:
         ``run(inputs, constants, out, size, first, last)`` on contiguous float64 arrays. It releases
         the interpreter lock.
     """
-    key = content_key(source)
-    with _LOCK:
-        engine = _ENGINES.get(key) or _engine(source, key)
-        _ENGINES[key] = engine
-    function = _SIGNATURE(engine.get_function_address("run"))
+    function = _SIGNATURE(_kept_engine(source).get_function_address("run"))
 
     def run(
         inputs: NDArray[np.float64],
@@ -65,6 +61,25 @@ def compile_vectors(source: str) -> Callable[..., None]:
     return run
 
 
+def functions_of(source: str, **arguments: str) -> list[Callable[..., None]]:
+    """Return functions without a result of an LLVM module, from the cache if it is there.
+
+    They are compiled as they stand, without optimisation: for code that only calls other code.
+
+    Args:
+        source: the module; what it declares must be known to LLVM.
+        **arguments: name of each function and its arguments: "p" an address, "i" an integer.
+
+    Returns:
+        The functions in this order. They release the interpreter lock.
+    """
+    engine, kinds = _kept_engine(source, plain=True), {"p": ctypes.c_void_p, "i": ctypes.c_int64}
+    return [
+        ctypes.CFUNCTYPE(None, *(kinds[k] for k in given))(engine.get_function_address(name))
+        for name, given in arguments.items()
+    ]
+
+
 def assembly(source: str) -> str:
     """Return the assembly text of a module for this processor."""
     _initialize()
@@ -77,22 +92,27 @@ def _initialize() -> None:
     llvm.initialize_native_asmprinter()
 
 
-def _target_machine() -> Any:
+def _target_machine(effort: int = 3) -> Any:
     target = llvm.Target.from_default_triple()
     return target.create_target_machine(
         cpu=llvm.get_host_cpu_name(),
         features=llvm.get_host_cpu_features().flatten(),
-        opt=3,
+        opt=effort,
         codemodel="jitdefault",
         jit=True,
     )
 
 
-def _optimized(source: str, machine: Any) -> Any:
+def _parsed(source: str, machine: Any) -> Any:
     module = llvm.parse_assembly(source)
     module.triple = llvm.get_process_triple()
     module.data_layout = str(machine.target_data)
     module.verify()
+    return module
+
+
+def _optimized(source: str, machine: Any) -> Any:
+    module = _parsed(source, machine)
     options = llvm.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
     builder = llvm.create_pass_builder(machine, options)
@@ -100,12 +120,20 @@ def _optimized(source: str, machine: Any) -> Any:
     return module
 
 
-def _engine(source: str, key: str) -> Any:
+def _kept_engine(source: str, plain: bool = False) -> Any:
+    key = content_key(source)
+    with _LOCK:
+        if key not in _ENGINES:
+            _ENGINES[key] = _engine(source, key, plain)
+        return _ENGINES[key]
+
+
+def _engine(source: str, key: str, plain: bool) -> Any:
     _initialize()
-    machine = _target_machine()
+    machine = _target_machine(0 if plain else 3)
     stored = read_bytes(key, _OBJECT)
     if stored is None:
-        module = _optimized(source, machine)
+        module = _parsed(source, machine) if plain else _optimized(source, machine)
         stored = machine.emit_object(module)
         write_bytes(key, _OBJECT, stored)
     empty = llvm.parse_assembly("")

@@ -83,13 +83,12 @@ class BallPrinter(BlockPrinter):
 def proof_blocks(program: Program) -> dict[str, Block]:
     """Return the blocks that a certificate evaluates.
 
-    ``newton`` refines a point, ``inclusion`` and ``conditions`` prove it, and ``outputs`` and
-    ``slopes`` carry the result on; the two last are the report and slopes without error terms.
+    ``inclusion`` refines a point (as a box without width) and proves it, with ``conditions``;
+    ``outputs`` and ``slopes`` carry the result on: report and slopes without error terms.
     """
     n, count = len(program.unknowns), len(program.outputs)
     report, slopes = program.report, program.slopes
     return {
-        "newton": program.newton,
         "inclusion": program.proof.inclusion,
         "conditions": program.proof.conditions,
         "outputs": _part(report, slice(1 + n, 1 + n + count)),

@@ -13,6 +13,7 @@ from derive.printing.lane_program import lane_program
 from derive.printing.python_code import python_source
 from derive.program import program
 from derive.theory.deep_features import deep_features
+from numeric.ball_ir import ball_code
 from numeric.compiled import scalar_source
 from numeric.cuda_code import cuda_source
 from numeric.lanes import lane_source
@@ -41,12 +42,18 @@ def device_code(ready):
     return text.split("@cuda.jit(cache=True)")[0]
 
 
+def ball_calls(ready):
+    """The steps of a proof as calls of FLINT, without the loop over points."""
+    return ball_code(ready).source.split("@inclusion")[1].split("define void @prove")[0]
+
+
 TARGETS = {
     "python": python_source,
     "lanes": lambda ready: lane_source(lane_program(ready, UNKNOWNS)),
     "vector_ir": quick_ir,
     "cuda": device_code,
     "ball": ball_source,
+    "ball_calls": ball_calls,
     "interval": interval_text,
 }
 

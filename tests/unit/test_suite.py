@@ -12,6 +12,7 @@ DERIVE = [p for p in SOURCES if "derive" in p.relative_to(ROOT).parts[:1]]
 
 SKIPS = {
     "test_report.py": "no LaTeX on the machine",
+    "test_proof_points.py": "FLINT's library is not beside python-flint",
     "test_bench_kernels.py": "the peer is not installed",
     "cuda_cases.py": "numba-cuda or a CUDA device is not there",
     "test_digits.py": "scikit-learn, which ships the images, is not installed",
