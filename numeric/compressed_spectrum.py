@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from derive.errors import NotConvergedError, RangeError
 from numeric.spectral_functions import SpectralFunctions, Sums
-from numeric.spectral_loops import LANES, spectral_loops
+from numeric.table_ir import LANES, table_sums
 
 Array = NDArray[np.float64]
 _WIDTH = 1.4
@@ -68,19 +68,11 @@ class CompressedSpectrum:
         with np.errstate(divide="ignore"):
             place = (np.log(flat) - self.low) / _WIDTH
         inside = (place >= 0) & (place <= len(self.table))
-        out = np.empty((len(self.names), flat.size))
-        if inside.all():
-            self._interpolate(place, out)
-        else:
-            part = np.empty((len(self.names), int(inside.sum())))
-            self._interpolate(place[inside], part)
-            out[:, inside] = part
+        out = table_sums(np.where(inside, place, 0.0), self.table, len(self.names))
+        if not inside.all():
             exact = self.original(flat[~inside])
             out[:, ~inside] = [getattr(exact, name) for name in self.names]
         return Sums(**{n: r.reshape(ridge.shape) for n, r in zip(self.names, out, strict=True)})
-
-    def _interpolate(self, place: Array, out: Array) -> None:
-        spectral_loops().table_sums(place, self.table.reshape(-1), _DEGREE, out)
 
 
 def compress(functions: SpectralFunctions, low: float, high: float) -> CompressedSpectrum:

@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from derive.errors import RangeError, ShapeError
+from numeric.ridge_starts import limits, starts
 from numeric.solution import Solution, Status
 from numeric.spectral_functions import SpectralFunctions, Sums
 from numeric.spectral_loops import CHANCES, spectral_loops
@@ -43,8 +44,6 @@ Bools = NDArray[np.bool_]
 MOST_STEPS = 8
 _EPS = 2.0**-53
 _NONE = np.empty(0)
-_OCTAVE = 22
-_CELL = float(np.log(2)) / _OCTAVE  # width of a cell of the table in log x
 _LEAST = 1e-290
 _SETTLED = 1e-8  # x f''/f' <= 2 at the root, so a relative step e leaves at most about e^2
 
@@ -163,34 +162,22 @@ def effective_ridge(functions: SpectralFunctions, ratio: Array, lam: Array) -> E
         >>> effective_ridge(flat, np.array([0.5]), np.array([0.0])).x
         array([1.])
     """
-    rank, least = _limits(functions)
-    x = np.full(lam.shape, least)
+    rank, least = limits(functions)
+    ratio, lam = np.ascontiguousarray(ratio), np.ascontiguousarray(lam)
     open_ = (lam > 0) | (ratio < rank)
-    if open_.any():
-        x[open_] = _starts(functions, ratio[open_], lam[open_])
-    state = _State(functions, np.ascontiguousarray(ratio), np.ascontiguousarray(lam), x, open_)
+    if open_.all():
+        x = starts(functions, ratio, lam) if lam.size else np.empty(0)
+    else:
+        x = np.full(lam.shape, least)
+        if open_.any():
+            x[open_] = starts(functions, ratio[open_], lam[open_])
+    state = _State(functions, ratio, lam, x, open_)
     steps = state.solve()
-    off = open_ & (np.abs(state.f) > 4 * state.bound)
-    status = np.where(off, Status.STALLED, Status.CONVERGED)
-    status = np.where(off & (steps == MOST_STEPS), Status.MAX_STEPS, status)
-    if least > 0:
-        unknown = (state.x <= least) & (off | ~open_)
-        status = np.where(unknown, Status.LEFT_RANGE, status)
-    error = np.where(open_, state.bound / np.maximum(state.x * state.gap, _LEAST), 0.0) + 2 * _EPS
-    spare = np.where(open_, lam / np.where(open_, state.x, 1.0), state.spare)
-    size = np.maximum(state.bound / state.unit, _LEAST)
-    residual = np.where(open_, np.abs(state.f) / size, 0.0)
-    return Effective(
-        state.x,
-        state.sums,
-        spare,
-        state.gap,
-        state.lost / np.maximum(state.gap, _LEAST),
-        error,
-        residual,
-        steps,
-        status.astype(np.int8),
-    )
+    status, found = np.empty(lam.size, dtype=np.int8), np.empty((4, lam.size))
+    limit = (state.unit, least, MOST_STEPS)
+    spectral_loops().settle(lam, *limit, state.table, steps, status, found)
+    spare, lost, error, residual = found
+    return Effective(state.x, state.sums, spare, state.gap, lost, error, residual, steps, status)
 
 
 class _State:
@@ -203,11 +190,11 @@ class _State:
         self, functions: SpectralFunctions, ratio: Array, lam: Array, x: Array, open_: Bools
     ) -> None:
         self.functions, self.ratio, self.lam = functions, ratio, lam
-        self.rank, self.least = _limits(functions)
+        self.rank, self.least = limits(functions)
         self.unit = 8 * _EPS + _inexact(functions)
         self.table = np.empty((7, x.size))
         self.x, self.spare, self.gap, self.lost, self.f, self.bound, chances = self.table
-        self.x[:], chances[:] = x, CHANCES * open_
+        self.x[:], chances[:] = x, np.where(open_, CHANCES, -1.0)
         self.sums = functions(x)
         self._judge(np.arange(x.size), self.sums)
 
@@ -238,10 +225,6 @@ class _State:
 def _inexact(functions: SpectralFunctions) -> float:
     """Return the relative error of the sums beyond rounding, that of a table."""
     return float(getattr(functions, "error", 0.0))
-
-
-def _limits(functions: SpectralFunctions) -> tuple[float, float]:
-    return float(getattr(functions, "rank", 1.0)), float(getattr(functions, "least", 0.0))
 
 
 def _outputs(
@@ -280,80 +263,3 @@ def _outputs(
     infinite = {name: np.isinf(values[name]) for name in values}
     error |= {name: np.where(infinite[name], 0.0, error[name]) for name in values}
     return values, error
-
-
-# --- starts ---------------------------------------------------------------------------------------
-
-
-def _starts(functions: SpectralFunctions, ratio: Array, lam: Array) -> Array:
-    """Return starts at points that have a positive root, near rounding for sums over a spectrum."""
-    rank, least = _limits(functions)
-    low, high = _range(functions, ratio, lam)
-    count = max(4, int(np.ceil((np.log(high) - np.log(low)) / _CELL)) + 2)
-    whole, part = np.divmod(np.arange(count), _OCTAVE)
-    x_at = np.ldexp(low * np.exp2(part / _OCTAVE), whole)
-    sums = functions(x_at)
-    rest = rank - sums.df1 if sums.rest1 is None else sums.rest1
-    by_rest = rest < sums.df1
-    slope = np.maximum(sums.df1 - sums.df2, 0.0) * _CELL  # -d df1/d log x
-    plain, other = _cells(-sums.df1, slope), _cells(rest, slope)
-    cells = np.where(by_rest[:, None], other, plain)
-    nodes = np.where(by_rest, rest, -sums.df1)
-    out = np.empty_like(lam)
-    grid = (x_at, nodes, by_rest.astype(np.float64), cells)
-    spectral_loops().starts(ratio, lam, rank, _CELL, count.bit_length(), *grid, out)
-    return np.maximum(out, least)
-
-
-def _cells(values: Array, slopes: Array) -> Array:
-    """Return Newton's coefficients, shape (nodes, 8), of the polynomials of degree 7 per cell.
-
-    Cell c lies between nodes c and c + 1 and has the values and slopes (per cell) of the nodes at
-    0, 1, -1 and 2, in this order; the outermost cells are not filled.
-    """
-    inner = values.size - 3
-    places = np.repeat([0, 1, -1, 2], 2)
-    columns = [values[1 + k : 1 + k + inner] for k in places]
-    firsts = {int(k): slopes[1 + k : 1 + k + inner] for k in places}
-    out = np.zeros((values.size, 8))
-    for level in range(8):
-        out[1 : 1 + inner, level] = columns[0]
-        gaps = places[level + 1 :] - places[: 7 - level]
-        columns = [
-            (columns[i + 1] - columns[i]) / gap if gap else firsts[int(places[i])]
-            for i, gap in enumerate(gaps)
-        ]
-    return out
-
-
-def _range(functions: SpectralFunctions, ratio: Array, lam: Array) -> tuple[float, float]:
-    """Return bounds of all roots: below by lam/r or by descent, above by Jensen's inequality."""
-    rank, least = _limits(functions)
-    mean = _mean_eigenvalue(functions) / rank
-    # x (r - rank mean/(mean + x)) = lam, solved for its larger root
-    half = (lam + (rank - ratio) * mean) / 2
-    root = np.sqrt(half**2 + ratio * lam * mean)
-    with np.errstate(over="ignore"):  # in the branch that is not taken
-        other = ratio * lam * mean / np.maximum(root - half, _LEAST)
-    stable = np.where(half > 0, half + root, other)
-    top = float(np.max(stable / ratio))
-    positive = lam > 0
-    bottom = float(np.min(lam[positive] / ratio[positive])) if positive.any() else top
-    if not positive.all():
-        needed = float(np.max(ratio[~positive]))
-        bottom = min(bottom, top)
-        while bottom > max(least, _LEAST) and functions([bottom]).df1[0] <= needed:
-            bottom *= 1e-3
-    bottom = max(bottom * (1 - _CELL), least, _LEAST)
-    return bottom, max(top * (1 + _CELL), bottom * (1 + _CELL))
-
-
-def _mean_eigenvalue(functions: SpectralFunctions) -> float:
-    """Return <Omega> = lim x df1(x), by the attribute ``mean`` or at a large x."""
-    known = getattr(functions, "mean", None)
-    if known is not None:
-        return float(known)
-    x = 1.0
-    while functions([x]).df1[0] > 1e-8:
-        x *= 16
-    return float(x * functions([x]).df1[0]) * (1 + 1e-6)

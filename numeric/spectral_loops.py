@@ -1,7 +1,7 @@
-r"""Compiled loops beneath spectral functions and effective ridges: sums, tables, starts, steps.
+r"""Compiled loops beneath spectral functions and effective ridges: sums, starts, steps.
 
-Stage: arrays in, arrays out; below ``spectral_functions``, ``compressed_spectrum`` and
-``ridge_readout_theory``, which say what is computed. Sums over modes have no branches and one
+Stage: arrays in, arrays out; below ``spectral_functions``, ``ridge_starts``
+and ``ridge_readout_theory``, which say what is computed. Sums over modes have no branches and one
 division per mode, so that they fill vector units; a point's numbers do not depend on the points
 beside it. Compiled when first called, and stored by content.
 """
@@ -10,9 +10,10 @@ from functools import lru_cache
 from types import ModuleType
 
 from numeric.cache import load
+from numeric.solution import Status
 
-LANES = 8
-"""Sums of a table, padded with zeros to this many."""
+WIDE = 64
+"""Points that look for their cell of a table together."""
 CHANCES = 3.0
 """Steps that a point may take after it settled, as long as its residual is not accepted."""
 
@@ -25,6 +26,7 @@ from numba import njit
 
 S = dict(cache=True, error_model="numpy", nogil=True, fastmath={"contract", "nsz"})
 SUMS = dict(S, fastmath={"contract", "nsz", "reassoc"})
+{names} = CODES
 F2, F3, F4 = 1.0 / 2.0, 1.0 / 6.0, 1.0 / 24.0  # of the exponential series
 F5, F6, F7, F8 = 1.0 / 5.0, 1.0 / 30.0, 1.0 / 210.0, 1.0 / 1680.0  # of the same, over F4
 
@@ -52,49 +54,50 @@ def mode_sums(x, values, weights, explained, misfit, out):
 
 
 @njit(**S)
-def table_sums(place, table, degree, out):
-    panels = table.size // (LANES * (degree + 1))
-    sums = out.shape[0]
-    for i in range(place.size):
-        panel = min(np.int64(place[i]), panels - 1)
-        t = 2.0 * (place[i] - panel) - 1.0
-        at = np.uint64(panel * LANES * (degree + 1))
-        {first}
-        for _ in range(degree):
-            at += np.uint64(LANES)
-            {step}
-        {store}
-
-
-@njit(**S)
-def starts(ratio, lam, rank, width, halvings, x_at, nodes, by_rest, cells, out):
-    for i in range(lam.size):
-        first, last = 1, x_at.size - 2
-        for _ in range(halvings):
-            mid = (first + last) >> 1
-            below = x_at[mid] * (ratio[i] - by_rest[mid] * rank + nodes[mid]) < lam[i]
-            first = mid if below else first
-            last = last if below else mid
-        first = min(first, x_at.size - 3)
-        base = ratio[i] - by_rest[first] * rank
-        c0, c1, c2, c3 = cells[first, 0], cells[first, 1], cells[first, 2], cells[first, 3]
-        c4, c5, c6, c7 = cells[first, 4], cells[first, 5], cells[first, 6], cells[first, 7]
-        ridge = lam[i] / x_at[first]
-        t = 0.5
+def starts(ratio, lam, rank, width, edge, x_at, nodes, cells, out):
+    place, c = np.empty(WIDE, np.int64), np.empty((8, WIDE))
+    r, wanted, t = np.empty(WIDE), np.empty(WIDE), np.empty(WIDE)
+    base, ridge, from_x = np.empty(WIDE), np.empty(WIDE), np.empty(WIDE)
+    for block in range(0, lam.size, WIDE):
+        size = min(WIDE, lam.size - block)
+        for j in range(WIDE):
+            i = min(block + j, lam.size - 1)
+            r[j], wanted[j], place[j], t[j] = ratio[i], lam[i], 0, 0.5
+        half = x_at.size >> 1
+        while half:  # without branches: which way a point goes cannot be foretold
+            for j in range(WIDE):
+                mid = place[j] + half
+                gap = r[j] - (rank if mid < edge else 0.0) + nodes[np.uint64(mid)]
+                place[j] += half * np.int64(x_at[np.uint64(mid)] * gap < wanted[j])
+            half >>= 1
+        for j in range(WIDE):
+            at = np.uint64(min(max(place[j], 1), cells.shape[0] - 3))
+            base[j] = r[j] - (rank if at < edge else 0.0)
+            from_x[j] = x_at[at]
+            ridge[j] = wanted[j] / from_x[j]
+            for k in range(8):
+                c[k, j] = cells[at, k]
         for _ in range(4):
-            a, b, h = t - 1.0, t + 1.0, -width * t
-            p, d = (t - 2.0) * c7 + c6, c7
-            p, d = p * b + c5, d * b + p
-            p, d = p * b + c4, d * b + p
-            p, d = p * a + c3, d * a + p
-            p, d = p * a + c2, d * a + p
-            p, d = p * t + c1, d * t + p
-            p, d = p * t + c0, d * t + p
-            fade = 1.0 + h * (F5 + h * (F6 + h * (F7 + h * F8)))
-            fade = ridge * (1.0 + h * (1.0 + h * (F2 + h * (F3 + h * (F4 * fade)))))
-            step = (p + (base - fade)) / max(d + width * fade, 1e-290)
-            t = min(max(t - step, -1.0), 2.0)
-        out[i] = x_at[first] * math.exp(width * t)
+            for j in range(WIDE):
+                s = t[j]
+                a, b, h = s - 1.0, s + 1.0, -width * s
+                p, d = (s - 2.0) * c[7, j] + c[6, j], c[7, j]
+                p, d = p * b + c[5, j], d * b + p
+                p, d = p * b + c[4, j], d * b + p
+                p, d = p * a + c[3, j], d * a + p
+                p, d = p * a + c[2, j], d * a + p
+                p, d = p * s + c[1, j], d * s + p
+                p, d = p * s + c[0, j], d * s + p
+                fade = 1.0 + h * (F5 + h * (F6 + h * (F7 + h * F8)))
+                fade = ridge[j] * (1.0 + h * (1.0 + h * (F2 + h * (F3 + h * (F4 * fade)))))
+                step = (p + (base[j] - fade)) / max(d + width * fade, 1e-290)
+                t[j] = min(max(s - step, -1.0), 2.0)
+        for j in range(WIDE):
+            h = width * t[j]
+            grow = 1.0 + h * (F5 + h * (F6 + h * (F7 + h * F8)))
+            from_x[j] *= 1.0 + h * (1.0 + h * (F2 + h * (F3 + h * (F4 * grow))))
+        for j in range(size):
+            out[block + j] = from_x[j]
 
 
 @njit(**S)
@@ -120,7 +123,7 @@ def advance(index, least, near, state, moved, steps):
         i = index[k]
         x, gap, value, bound = state[0, i], state[2, i], state[4, i], state[5, i]
         chances = state[6, i]
-        if chances == 0.0 or not abs(value) > (bound if chances == CHANCES else 4.0 * bound):
+        if not chances > 0.0 or not abs(value) > (bound if chances == CHANCES else 4.0 * bound):
             continue
         new = max(x - value / gap, 0.25 * x) if gap > 0.0 else 2.0 * x
         new = max(new, least)
@@ -132,18 +135,40 @@ def advance(index, least, near, state, moved, steps):
         moved[count] = new
         count += 1
     return count
+
+
+@njit(**S)
+def settle(lam, unit, least, most, state, steps, code, found):
+    for i in range(lam.size):
+        x, gap, value, bound = state[0, i], state[2, i], state[4, i], state[5, i]
+        solved, free = state[6, i] >= 0.0, 1.0 / max(gap, 1e-290)
+        found[0, i] = lam[i] / x if solved else state[1, i]
+        found[1, i] = state[3, i] * free
+        found[2, i] = 2.0 * UNIT + (bound * free / x if solved else 0.0)
+        found[3, i] = unit * abs(value) / max(bound, 1e-290) if solved else 0.0
+        off = solved and not abs(value) <= 4.0 * bound
+        code[i] = CONVERGED
+        if off:
+            code[i] = MAX_STEPS if steps[i] == most else STALLED
+        if least > 0.0 and x <= least and (off or not solved):
+            code[i] = LEFT_RANGE
 '''
+
+
+_CODES = "CONVERGED, MAX_STEPS, STALLED, LEFT_RANGE"
+_NUMBERS = {
+    "{names}": _CODES,
+    "CODES": ", ".join(str(int(Status[n])) for n in _CODES.split(", ")),
+    "CHANCES": str(CHANCES),
+    "WIDE": str(WIDE),
+    "UNIT": str(2.0**-53),
+}
 
 
 @lru_cache(maxsize=1)
 def spectral_loops() -> ModuleType:
-    """Return the loops: ``mode_sums, table_sums, starts, judge, advance``."""
-    lanes = range(LANES)
-    first = "; ".join(f"s{k} = table[at + np.uint64({k})]" for k in lanes)
-    step = "; ".join(f"s{k} = s{k} * t + table[at + np.uint64({k})]" for k in lanes)
-    stores = [f"out[{k}, i] = s{k}" for k in lanes]
-    store = "\n        ".join(
-        f"if sums > {k}:\n            {text}" for k, text in enumerate(stores)
-    )
-    text = _TEXT.replace("{first}", first).replace("{step}", step).replace("{store}", store)
-    return load(text.replace("LANES", str(LANES)).replace("CHANCES", str(CHANCES)))
+    """Return the loops: ``mode_sums, starts, judge, advance, settle``."""
+    text = _TEXT
+    for name, number in _NUMBERS.items():
+        text = text.replace(name, number)
+    return load(text)

@@ -61,19 +61,18 @@ def compile_vectors(source: str) -> Callable[..., None]:
     return run
 
 
-def functions_of(source: str, **arguments: str) -> list[Callable[..., None]]:
+def functions_of(source: str, plain: bool = True, **arguments: str) -> list[Callable[..., None]]:
     """Return functions without a result of an LLVM module, from the cache if it is there.
-
-    They are compiled as they stand, without optimisation: for code that only calls other code.
 
     Args:
         source: the module; what it declares must be known to LLVM.
+        plain: compile it as it stands, without optimisation: for code that only calls other code.
         **arguments: name of each function and its arguments: "p" an address, "i" an integer.
 
     Returns:
         The functions in this order. They release the interpreter lock.
     """
-    engine, kinds = _kept_engine(source, plain=True), {"p": ctypes.c_void_p, "i": ctypes.c_int64}
+    engine, kinds = _kept_engine(source, plain), {"p": ctypes.c_void_p, "i": ctypes.c_int64}
     return [
         ctypes.CFUNCTYPE(None, *(kinds[k] for k in given))(engine.get_function_address(name))
         for name, given in arguments.items()

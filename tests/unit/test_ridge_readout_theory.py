@@ -1,11 +1,13 @@
 """Ridge curves from spectral functions: published digits, balls at hard points, limits."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from derive.errors import NotConvergedError, RangeError, ShapeError
+from numeric.compressed_spectrum import compress
 from numeric.ridge_readout_theory import effective_ridge, ridge_curve
 from numeric.ridge_reference import exact_modes, ridge_balls
 from numeric.solution import Status
@@ -220,3 +222,32 @@ def test_roots_in_the_outermost_cells_of_the_table_are_found():
         found = effective_ridge(one, ratio[i : i + 1], lam[i : i + 1])
         assert found.status[0] == 0
         assert found.x[0] == pytest.approx(exact[i], rel=1e-14)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_point_depends_neither_on_its_neighbours_nor_on_what_was_asked_before(rng, quick):
+    def functions():
+        modes = power_law(300, 1.5, 2.0)
+        return compress(modes, 1e-10, 1e3) if quick else modes
+
+    ratio, lam = 10 ** rng.uniform(-1.3, 1.3, 333), 10 ** rng.uniform(-7, 1, 333)
+    whole = effective_ridge(functions(), ratio, lam)
+    again = functions()
+    effective_ridge(again, np.array([2.0]), np.array([0.3]))
+    order = rng.permutation(333)
+    moved = effective_ridge(again, ratio[order], lam[order])
+    for name in ("x", "spare", "gap", "relative", "residual", "status"):
+        assert np.array_equal(getattr(whole, name)[order], getattr(moved, name))
+    for i in (0, 100, 332):
+        alone = effective_ridge(functions(), ratio[i : i + 1], lam[i : i + 1])
+        assert alone.x[0] == whole.x[i]
+        assert alone.sums.unexplained[0] == whole.sums.unexplained[i]
+
+
+def test_sums_that_are_not_numbers_are_not_called_converged():
+    def broken(x):
+        return replace(TWO_ATOMS(x), df1=np.full(np.shape(x), np.nan))
+
+    broken.mean = TWO_ATOMS.mean
+    found = effective_ridge(broken, np.array([2.0]), np.array([0.1]))
+    assert found.status[0] != 0
