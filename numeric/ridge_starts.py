@@ -52,6 +52,8 @@ def starts(functions: SpectralFunctions, ratio: Array, lam: Array) -> Array:
         functions: what df1 is of.
         ratio: r, shape (points,).
         lam: ridge, same shape.
+
+    Accuracy: about 1e-15 relative for sums over a spectrum, whose interpolants have degree 7.
     """
     rank, least = limits(functions)
     table = _table(functions, *_range(functions, ratio, lam))

@@ -31,6 +31,8 @@ def table_sums(place: Array, table: Array, sums: int) -> Array:
     Returns:
         Values of shape (sums, points).
 
+    Accuracy: one rounding per power, relative to the sizes of the terms.
+
     Example:
         >>> line = np.zeros((1, 2, LANES))
         >>> line[0, 0, 0], line[0, 1, 0] = 3.0, 1.0  # 3 t + 1 for t from -1 to 1
