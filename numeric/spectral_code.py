@@ -20,6 +20,7 @@ from sympy import Expr, Integer, Symbol
 from derive.block import Block, Line, chain
 from derive.printing.pair_code import Pair, kinds_of, pair_function, point_sums
 from derive.spectra.curve import LARGE, Curve
+from numeric.point_tree import GATHERED, HEADER
 
 WARM, CONTINUED, LOST = 0, 1, 2
 """How a point was reached: from its neighbour, by continuation in Im z, or not at all."""
@@ -207,9 +208,13 @@ def sweep(x, y, p, bound, real, out{tables}):
 def spectral_source(curve: Curve) -> str:
     """Return the module of a curve: functions ``sweep`` and, for towers, ``rungs``.
 
+    Both take the parameters, then the tree of each table (``point_tree``) and its scratch array.
     The text does not depend on the values of the parameters.
     """
-    k, tables = len(curve.unknowns), "".join(f", t{i}" for i in range(len(curve.tables)))
+    k, tables = (
+        len(curve.unknowns),
+        "".join(f", {kind}{i}" for kind in "tw" for i in range(len(curve.tables))),
+    )
     u_args = ", ".join(f"u[{j}]" for j in range(2 * k))
     first_upper = 4 + 2 * len(curve.constraints)
     last_upper = first_upper + 2 * len(curve.upper)
@@ -227,7 +232,7 @@ def spectral_source(curve: Curve) -> str:
             u_args=u_args,
             first_upper=first_upper,
             last_upper=last_upper,
-            signature=",f8[::1]" * len(curve.tables),
+            signature=",f8[::1]" * (2 * len(curve.tables)),
             warm=WARM,
             continued=CONTINUED,
             lost=LOST,
@@ -241,7 +246,8 @@ def spectral_source(curve: Curve) -> str:
 def _sums_text(blocks: Iterable[Block]) -> str:
     """Print the sums over tables that the blocks call."""
     kinds = {kinds_of([*(e for _, e in b.lines), *b.results]) for b in blocks} - {frozenset()}
-    return "\n".join(f"\n@njit(**LOOSE)\n{point_sums(k)}\n" for k in sorted(kinds, key=sorted))
+    loops = [f"\n@njit(**LOOSE)\n{point_sums(k)}\n" for k in sorted(kinds, key=sorted)]
+    return "\n".join([f"HEADER = {HEADER}\n{GATHERED}", *loops] if loops else [])
 
 
 def _block(curve: Curve, lines: Iterable[Line], results: Iterable[Expr]) -> Block:

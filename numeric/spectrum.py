@@ -22,11 +22,12 @@ from derive.spectra.curve import Curve
 from derive.spectra.law import Law, require_laws
 from numeric.cache import load
 from numeric.panels import Ends, Integrand, Panels, adaptive
+from numeric.point_tree import point_tree, scratch_for
 from numeric.spectral_code import LOST, spectral_source
 from numeric.support import Band, scanned_bands, tower_bands
 
 Array = NDArray[np.float64]
-_PATHS = ("warm", "continued", "lost")
+_PATHS = np.array(("warm", "continued", "lost"), dtype=object)
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,12 @@ class Spectrum:
         points = np.atleast_1d(np.asarray(z, dtype=np.complex128)).ravel()
         self._refuse(points)
         real = points.imag == 0
-        out = np.empty((self._rows, points.size))
-        out[:, ~real] = self._sweep(points[~real].real, np.abs(points[~real].imag))
-        out[:, real] = self._sweep(points[real].real, np.zeros(int(real.sum())), real=True)
+        if real.any():
+            out = np.empty((self._rows, points.size))
+            out[:, ~real] = self._sweep(points[~real].real, np.abs(points[~real].imag))
+            out[:, real] = self._sweep(points[real].real, np.zeros(int(real.sum())), real=True)
+        else:
+            out = self._sweep(points.real, np.abs(points.imag))
         G = out[0] + 1j * np.where(real, 0.0, out[1] * np.sign(points.imag))
         paths = _paths(out[5])
         steps = out[4].astype(np.int64)
@@ -189,10 +193,14 @@ class Spectrum:
 
         Rows: Re G, Im G, residual, margin, steps, path, then the unknowns as pairs.
         """
-        order = np.lexsort((x, y))
         out = np.empty((self._rows, x.size))
-        args = (np.ascontiguousarray(x[order]), np.ascontiguousarray(y[order]), self.parameters)
-        self.module.sweep(*args, self.bound, real, out, *self.tables)
+        ordered = bool(np.all(y[1:] == y[:-1]) and np.all(x[1:] >= x[:-1]))
+        order = np.arange(0) if ordered else np.lexsort((x, y))
+        places = (x, y) if ordered else (x[order], y[order])
+        args = (*map(np.ascontiguousarray, places), self.parameters, self.bound, real, out)
+        self.module.sweep(*args, *self.tables, *scratch_for(self.tables))
+        if ordered:
+            return out
         back = np.empty_like(out)
         back[:, order] = out
         return back
@@ -364,7 +372,7 @@ def spectrum(law: Law, bands: Sequence[Band] | None = None) -> Spectrum:
     if symbols:
         raise RangeError("spectrum", f"the law holds {', '.join(symbols)}", "give numbers for them")
     numbers = np.array([_double(v) for _, v in curve.parameters], dtype=np.float64)
-    tables = tuple(np.array([_double(a) for a in t]) for t in curve.tables)
+    tables = tuple(point_tree(np.array([_double(a) for a in t])) for t in curve.tables)
     module = load(spectral_source(curve))
     bound = _double(law.bound)
     atoms = tuple((_double(a), _double(w)) for a, w in law.atoms())
@@ -379,8 +387,10 @@ def _bands(found: Spectrum) -> list[Band]:
         symbols = (s for s, _ in curve.parameters)
         values = dict(zip(symbols, found.parameters.tolist(), strict=True))
 
+        tables = (*found.tables, *scratch_for(found.tables))
+
         def rungs(u: float) -> tuple[float, ...]:
-            pairs: tuple[float, ...] = found.module.rungs(u, found.parameters, *found.tables)
+            pairs: tuple[float, ...] = found.module.rungs(u, found.parameters, *tables)
             return pairs[::2]
 
         return tower_bands(curve, rungs, values)
@@ -392,7 +402,7 @@ def _bands(found: Spectrum) -> list[Band]:
 
 
 def _paths(codes: Array) -> tuple[str, ...]:
-    return tuple(map(_PATHS.__getitem__, codes.astype(np.int64).tolist()))
+    return tuple(_PATHS[codes.astype(np.int64)].tolist())
 
 
 def _double(expr: Any) -> float:

@@ -109,7 +109,7 @@ class PairPrinter:
             self.sums[table, u] = name = f"s{len(self.sums)}"
             parts = [f"{name}_{i}{j}" for i, j in sorted(self.kinds)]
             names = ", ".join(part + end for part in parts for end in "ri")
-            call = f"{_sums_name(self.kinds)}({x[0]}, {x[1] or 0.0}, t{int(table)})"
+            call = f"{_sums_name(self.kinds)}({x[0]}, {x[1] or 0.0}, t{int(table)}, w{int(table)})"
             self.lines.append(f"{names} = {call}")
         name = f"{self.sums[table, u]}_{int(k)}{int(p)}"
         return (f"{name}r", f"{name}i")
@@ -143,25 +143,31 @@ def pair_function(
 
 
 def point_sums(kinds: Iterable[Kind]) -> str:
-    """Return the text of a function that sums a**p/(u - a)**k over points a, for every (k, p).
+    """Return the text of a function that sums w a**p/(u - a)**k over points a, for every (k, p).
 
-    It returns the means, real and imaginary parts. One division serves all of them; the loop has no
-    branches, so that it fills vector units.
+    What ``gathered`` collects for u from a tree lies in a scratch array after ``HEADER`` words, one
+    quarter each: origins and offsets, which sum to a, weights w, and re - a, which ``apart`` fills
+    in. One division serves all sums; the loop has no branches, so that it fills vector units.
     """
     kinds = sorted(kinds)
-    lines = [f"def {_sums_name(kinds)}(re, im, points):"]
+    lines = [f"def {_sums_name(kinds)}(re, im, tree, scratch):"]
+    lines += ["    count = gathered(re, im, tree, scratch)"]
+    lines += ["    quarter = (scratch.size - HEADER) // 4"]
+    lines += ["    apart(re, scratch, count, quarter)"]
     lines += [f"    s{k}{p}{part} = 0.0" for k, p in kinds for part in "ri"]
-    lines += ["    for i in range(points.size):", "        a = points[i]", "        d = re - a"]
+    lines += ["    for i in range(HEADER, HEADER + count):"]
+    lines += ["        a = scratch[i] + scratch[np.uint64(quarter + i)]"]
+    lines += ["        w = scratch[np.uint64(2 * quarter + i)]"]
+    lines += ["        d = scratch[np.uint64(3 * quarter + i)]"]
     lines += ["        scale = 1.0 / (d * d + im * im)"]
     lines += ["        q1r = d * scale", "        q1i = -im * scale"]
     for k in range(2, max(k for k, _ in kinds) + 1):
         lines.append(f"        q{k}r = q{k - 1}r * q1r - q{k - 1}i * q1i")
         lines.append(f"        q{k}i = q{k - 1}r * q1i + q{k - 1}i * q1r")
     for k, p in kinds:
-        factor = "a * " * p
+        factor = "w * " + "a * " * p
         lines += [f"        s{k}{p}{part} += {factor}q{k}{part}" for part in "ri"]
-    lines.append("    share = 1.0 / points.size")
-    parts = [f"s{k}{p}{part} * share" for k, p in kinds for part in "ri"]
+    parts = [f"s{k}{p}{part}" for k, p in kinds for part in "ri"]
     return "\n".join([*lines, f"    return ({', '.join(parts)})"])
 
 
