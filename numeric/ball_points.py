@@ -9,6 +9,7 @@ which proves it with more digits or says why not.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -109,21 +110,24 @@ class BallPoints:
         chosen: NDArray[np.bool_],
         digits: int,
         outputs: bool,
+        *,
+        doubles: bool = False,
         threads: int | None = None,
     ) -> Batch:
         """Prove chosen points to a number of digits.
 
         Args:
-            controls: each control as floats, shape (points,); read as the decimals that print them.
+            controls: each control as floats, shape (points,).
             starts: each unknown, shape (points,).
             chosen: which points to prove.
             digits: significant digits; points that lack some are tried with twice the bits.
             outputs: whether outputs and slopes are enclosed.
+            doubles: whether a control is its double, or the shortest decimal that prints as it.
             threads: at most this many.
         """
         left = chosen & np.all([np.isfinite(s) & (s != 0) for s in starts], axis=0)
         needed = np.array([outputs or needed for needed in self._code.needed])
-        text = _written(np.where(left & needed[:, None], controls, 0.0))
+        text = _written(np.where(left & needed[:, None], controls, 0.0), doubles)
         given = (text, np.ascontiguousarray(starts, dtype=np.float64))
         wanted = bits_of(digits)
         found = self._run(given, left, digits, wanted, outputs, threads)
@@ -204,10 +208,10 @@ def ball_points(program: Program) -> BallPoints | None:
     return kept(_MADE, id(program), make)[1]
 
 
-def _written(controls: NDArray[np.float64]) -> _Text:
+def _written(controls: NDArray[np.float64], doubles: bool) -> _Text:
     """Return controls of shape (controls, points) as written, point by point, and the offsets."""
     values, where = np.unique(controls.T, return_inverse=True)
-    known = list(map(repr, values.tolist()))
+    known = [str(Decimal(v)) if doubles else repr(v) for v in values.tolist()]
     written = [known[k] for k in np.ravel(where).tolist()]
     lengths = np.fromiter(map(len, written), dtype=np.int64, count=len(written))
     offsets = np.cumsum(lengths + 1) - lengths - 1

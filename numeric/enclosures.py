@@ -170,7 +170,7 @@ def enclosures(
     wanted = _wanted(program, solution, outputs, slopes)
     kernel, why = _prover(program, wanted)
     if isinstance(kernel, Engine):
-        rows = ball_rows(solution, kernel, _names(program, wanted))
+        rows = ball_rows(solution, program, _names(program, wanted))
     else:
         rows = kernel.prove(*_given(kernel.program, solution), threads)
         _mark_no_answer(kernel.program, solution, rows)
@@ -193,7 +193,7 @@ def _prove_rest(solution: Solution, kernel: EnclosureKernel, rows: Rows) -> None
     left = np.flatnonzero(rows.verdict == Verdict.NOT_PROVED)
     if not 0 < left.size <= _MOST_BALLS:
         return
-    found = ball_rows(solution, engine_of(kernel.program), kernel.names, left.tolist())
+    found = ball_rows(solution, kernel.program, kernel.names, left.tolist())
     rows.verdict[left], rows.values[:, left] = found.verdict, found.values
 
 

@@ -38,10 +38,10 @@ class Proofs(Sequence[PointProof]):
         digits: significant digits of the least accurate number, shape (points,).
     """
 
-    def __init__(self, solution: Solution, chosen: Sequence[int]) -> None:
+    def __init__(self, solution: Solution, chosen: Sequence[int], doubles: bool = False) -> None:
         self.verdict = np.full(len(chosen), Verdict.NO_ANSWER, dtype=np.int8)
         self.digits = np.zeros(len(chosen), dtype=np.int64)
-        self._solution, self._chosen = solution, tuple(chosen)
+        self._solution, self._chosen, self._doubles = solution, tuple(chosen), doubles
         self._made: dict[int, PointProof] = {}
         self._batches: dict[int, Batch] = {}
         self._step = _CHUNK
@@ -73,7 +73,7 @@ class Proofs(Sequence[PointProof]):
         k = range(len(self))[k]
         if k not in self._made:
             first = k - k % self._step
-            at = written(self._solution, self._chosen[k])
+            at = controls_at(self._solution, self._chosen[k], self._doubles)
             self._made[k] = self._batches[first].proof(k - first, at)
         return self._made[k]
 
@@ -88,6 +88,7 @@ def prove_points(
     digits: int,
     outputs: bool,
     exact: Controls | None = None,
+    doubles: bool = False,
 ) -> Proofs:
     """Prove points of a Solution.
 
@@ -97,17 +98,20 @@ def prove_points(
         chosen: flat indices of points.
         digits: significant digits.
         outputs: whether outputs and slopes are enclosed.
-        exact: exact controls, if they are not those that the floats print.
+        exact: exact controls of all points, if they are not read off the Solution.
+        doubles: whether a control of the Solution is its double, or the shortest decimal that
+            prints as it.
     """
-    proofs, engine = Proofs(solution, chosen), engine_of(program)
+    proofs, engine = Proofs(solution, chosen, doubles), engine_of(program)
     with progress(len(chosen), "proofs") as advance:
         done = np.zeros(len(chosen), dtype=bool)
         if isinstance(program, Program) and exact is None and len(chosen) >= WORTH:
-            done = _batches(proofs, solution, program, np.array(chosen), digits, outputs, advance)
+            places, kind = np.array(chosen), (digits, outputs, doubles)
+            done = _batches(proofs, solution, program, places, kind, advance)
         starts = [np.ravel(solution.unknowns[u]) for u in program.unknowns]
         for k in np.flatnonzero(~done).tolist():
             i = chosen[k]
-            at = exact or written(solution, i)
+            at = exact or controls_at(solution, i, doubles)
             proof = no_answer(program, solution, i, at)
             if proof is None:
                 start = [float(s[i]) for s in starts]
@@ -122,12 +126,12 @@ def _batches(
     solution: Solution,
     program: Program,
     chosen: NDArray[np.int64],
-    digits: int,
-    outputs: bool,
+    kind: tuple[int, bool, bool],
     advance: Callable[[int], None],
 ) -> NDArray[np.bool_]:
     """Prove by machine code what it proves, and return which points those are."""
     done = np.zeros(chosen.size, dtype=bool)
+    digits, outputs, doubles = kind
     code = ball_points(program)
     if code is None:
         return done
@@ -138,7 +142,7 @@ def _batches(
         part = chosen[first : first + _CHUNK]
         controls = [np.ravel(solution.controls[q.name])[part] for q in program.inputs]
         starts = [np.ravel(solution.unknowns[u])[part] for u in program.unknowns]
-        batch = code.prove(controls, starts, answered[part], digits, outputs)
+        batch = code.prove(controls, starts, answered[part], digits, outputs, doubles=doubles)
         batch.done[:] &= _agrees(batch, solution, part)
         proofs.put_batch(first, batch)
         done[first : first + _CHUNK] = batch.done
@@ -157,9 +161,12 @@ def _agrees(batch: Batch, solution: Solution, part: NDArray[np.int64]) -> NDArra
     return same
 
 
-def written(solution: Solution, i: int) -> Controls:
-    """Return the controls of a point as the decimals that print them."""
-    return {name: _decimal(float(values.flat[i])) for name, values in solution.controls.items()}
+def controls_at(solution: Solution, i: int, doubles: bool = False) -> Controls:
+    """Return the controls of a point as the decimals that print them, or as they are."""
+    at = {name: float(values.flat[i]) for name, values in solution.controls.items()}
+    if doubles:
+        return {name: Fraction(v) if math.isfinite(v) else Fraction(0) for name, v in at.items()}
+    return {name: _decimal(v) for name, v in at.items()}
 
 
 @lru_cache(maxsize=65536)

@@ -11,7 +11,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,7 +21,8 @@ from derive.coupled import AnyProgram
 from derive.errors import RangeError, UnknownNameError
 from derive.symbols import Quantity
 from numeric.cache import content_key, read_bytes, write_bytes
-from numeric.proof import PROVED, Engine, PointProof
+from numeric.proof import PROVED, PointProof, Verdict, standing
+from numeric.proof_points import prove_points
 from numeric.solution import Solution, Status
 
 LOSES = 1e-10
@@ -266,16 +266,18 @@ def _compare(
     digits: int,
     seed: int,
 ) -> SelfTest:
-    engine = Engine(program)
+    proofs = prove_points(
+        solution, program, range(solution.status.size), digits, outputs=True, doubles=True
+    )
     names = (*solution.unknowns, *solution.outputs, *solution.slopes)
     table = _Table(names)
     failures: Counter[str] = Counter()
     first: dict[str, float] = {}
-    for i in range(solution.status.size):
+    for i, proof in enumerate(proofs):
         at = {n: float(v[i]) for n, v in drawn.items()}
-        proof = _witness(engine, solution, i, at, digits)
-        if isinstance(proof, str):
-            failures[proof] += 1
+        failure = _failure(proof, Status(int(solution.status[i])), digits)
+        if failure:
+            failures[failure] += 1
             first = first or at
             continue
         for name in names:
@@ -290,22 +292,17 @@ def _compare(
         failures=dict(failures),
         first_failure=first,
         worst=table.worst(),
-        note=engine.standing[1],
+        note=standing(program)[1],
     )
 
 
-def _witness(
-    engine: Engine, solution: Solution, i: int, at: Mapping[str, float], digits: int
-) -> PointProof | str:
-    """Return the proof at the doubles of one point, or why there is none."""
-    status = Status(int(solution.status[i]))
+def _failure(proof: PointProof, status: Status, digits: int) -> str:
+    """Say why the answer at a point cannot be compared; empty if it can."""
     if status != Status.CONVERGED:
         return f"not solved ({status.name.lower()})"
-    start = [float(v[i]) for v in solution.unknowns.values()]
-    proof = engine.prove({n: Fraction(v) for n, v in at.items()}, start, digits)
-    if proof.verdict not in PROVED or proof.digits < min(digits, 20):
+    if proof.verdict not in (*PROVED, Verdict.DISAGREES) or proof.digits < min(digits, 20):
         return proof.verdict.statement
-    return proof
+    return ""
 
 
 class _Table:

@@ -16,7 +16,7 @@ from numeric.compiled import compile
 from numeric.enclosure_balls import ball_rows
 from numeric.enclosure_kernel import EnclosureKernel, Rows, step_source
 from numeric.enclosures import enclosures
-from numeric.proof import Engine, Verdict
+from numeric.proof import Verdict
 from numeric.reference import reference
 from tests.function_systems import SYSTEMS, points
 
@@ -196,7 +196,7 @@ def test_every_interval_holds_the_ball_of_another_arithmetic(depth):
     names = [q.name for q in work.program.inputs]
     solution = compile(work.program)(**dict(zip(names, work.inputs, strict=True)))
     box = enclosures(solution)
-    rows = ball_rows(solution, Engine(work.program), list(box.mid))
+    rows = ball_rows(solution, work.program, list(box.mid))
     assert np.array_equal(rows.verdict, box.verdict)
     mids, rads = rows.values[::2], rows.values[1::2]
     used = [

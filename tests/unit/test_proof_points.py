@@ -13,6 +13,7 @@ from derive.program import program
 from derive.theory.deep_features import deep_features
 from numeric import ball_library, ball_points, proof_points
 from numeric.ball_points import BallPoints, ball
+from numeric.bench_features import workload
 from numeric.certify import certify
 from numeric.compiled import compile
 from numeric.proof import Verdict, engine_of
@@ -54,13 +55,13 @@ def batch_of(solution, digits, outputs=True, threads=None, which=None):
     controls = [np.ravel(solution.controls[q.name])[which] for q in prog.inputs]
     starts = [np.ravel(solution.unknowns[u])[which] for u in prog.unknowns]
     chosen = np.ones(which.size, dtype=bool)
-    return BallPoints(prog).prove(controls, starts, chosen, digits, outputs, threads)
+    return BallPoints(prog).prove(controls, starts, chosen, digits, outputs, threads=threads)
 
 
 def by_engine(solution, i, digits):
     prog = solution.program
     start = [float(np.ravel(solution.unknowns[u])[i]) for u in prog.unknowns]
-    return engine_of(prog).prove(proof_points.written(solution, i), start, digits)
+    return engine_of(prog).prove(proof_points.controls_at(solution, i), start, digits)
 
 
 @pytest.mark.parametrize("digits", [15, 30, 200])
@@ -291,3 +292,37 @@ def test_programs_with_means_over_tables_have_no_machine_code():
     many = program(deep_features(["erf"], biases="1/2"))
     assert many.means
     assert ball_points.ball_points(many) is None
+
+
+def test_controls_are_read_as_written_or_as_doubles(solutions):
+    solution = solutions[1]
+    both = [
+        proof_points.prove_points(solution, solution.program, range(COUNT), 30, False, doubles=d)
+        for d in (False, True)
+    ]
+    for i in (0, 40):
+        written, double = both[0][i], both[1][i]
+        value = float(solution.controls["lam"][i])
+        assert written.controls["lam"] == Fraction(repr(value))
+        assert double.controls["lam"] == Fraction(value)
+        assert not written.enclosures["x_0"].overlaps(double.enclosures["x_0"])
+        start = [float(solution.unknowns[u][i]) for u in solution.program.unknowns]
+        other = engine_of(solution.program).prove(double.controls, start, 30, False)
+        assert double.enclosures["x_0"].overlaps(other.enclosures["x_0"])
+
+
+@pytest.mark.parametrize("method", ["llvm", "lanes", "scalar"])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_a_thousand_random_points_have_13_digits(depth, method):
+    """Each unknown against its ball of 50 digits; a relative error of 1e-13 would fail."""
+    work = workload(depth, 1024, seed=5)
+    names = [q.name for q in work.program.inputs]
+    given = {n: v[:1000] for n, v in zip(names, work.inputs, strict=True)}
+    solution = compile(work.program, method=method, slopes=False)(**given)
+    proofs = proof_points.prove_points(
+        solution, work.program, range(1000), 50, outputs=False, doubles=True
+    )
+    assert np.all(proofs.verdict == Verdict.PHYSICAL)
+    for i, proof in enumerate(proofs):
+        for name, true in proof.enclosures.items():
+            assert abs((arb(float(solution.unknowns[name][i])) - true) / true) < arb("2e-14")
