@@ -47,10 +47,11 @@ def assemble(
         np.logical_or(bad, np.isnan(array), out=bad)
     status = out[-2].astype(np.int8)
     status[bad.reshape(-1)] = Status.BAD_INPUT
+    rows = dict(zip(row_names(program, asked), out, strict=True))
+    _mark_undefined([rows[o] for o in asked.outputs], status, at_limit)
     steps = np.where(status == Status.BAD_INPUT, 0, out[-1]).astype(np.int32)
     if status.any():
         out[:, status != 0] = np.nan
-    rows = dict(zip(row_names(program, asked), out, strict=True))
     _mark_divergent(program, asked, rows, at_limit)
     grid = {name: row.reshape(shape) for name, row in rows.items()}
     error = {n.removeprefix("error "): v for n, v in grid.items() if n.startswith("error ")}
@@ -92,6 +93,18 @@ def _double(expr: Any) -> float:
 def _slopes(program: AnyProgram, asked: Asked) -> tuple[str, ...]:
     names = asked.outputs if asked.slopes else ()
     return tuple(f"d{o}_d{program.slope_control}" for o in names)
+
+
+def _mark_undefined(
+    outputs: Sequence[NDArray[np.float64]],
+    status: NDArray[np.int8],
+    at_limit: NDArray[np.bool_],
+) -> None:
+    """Fail points at which an output is not a number, as a sine of an argument beyond 2^20."""
+    for row in outputs:
+        if np.isnan(np.min(row, initial=0.0)):
+            undefined = np.isnan(row) & ~at_limit & (status == Status.CONVERGED)
+            status[undefined] = Status.NONFINITE
 
 
 def _mark_divergent(

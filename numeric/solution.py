@@ -46,7 +46,10 @@ _CAUSES = {
     Status.MAX_STEPS: ("the step limit was reached", "report the point; use numeric.reference"),
     Status.STALLED: ("the residual stopped shrinking above its bound", "use numeric.reference"),
     Status.LEFT_RANGE: ("an unknown left the physical range", "check the controls of this point"),
-    Status.NONFINITE: ("an intermediate number overflowed", "use numeric.reference"),
+    Status.NONFINITE: (
+        "a number overflowed or left the range of its function",
+        "use numeric.reference",
+    ),
     Status.BRANCH_LOST: (
         "no step along the path from the explicit start was short enough to stay on its branch",
         "check that the resolvent is regular for all smaller variances; use numeric.reference",

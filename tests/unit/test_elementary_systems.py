@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sympy import Rational, exp, log
+from sympy import Rational, exp, log, sin
 from sympy.abc import x
 
 from derive.printing.lane_phases import Asked
@@ -17,9 +17,10 @@ from numeric.certify import certify
 from numeric.compiled import compile
 from numeric.elementary import UNITS
 from numeric.reference import reference
+from numeric.solution import Status
 from numeric.vector_code import assembly, compile_vectors, has_estimates
 from numeric.vector_ir import vector_source
-from tests.function_systems import SYSTEMS, points
+from tests.function_systems import SYSTEMS, c, f, k, lam, points, system
 
 EACH = pytest.mark.parametrize("name", SYSTEMS)
 
@@ -156,3 +157,17 @@ def test_the_rounding_of_a_function_counts_in_the_error(lanes):
     found = lanes["soft"](lam=40.0, c=0.05)
     erf = 2 * (1 - 1 / found.a)
     assert found.error["a"] >= UNITS["erf"] * 2.0**-53 * found.a**2 * erf / 2
+
+
+@pytest.mark.parametrize("method", ["llvm", "lanes"])
+def test_an_output_that_is_not_a_number_is_not_called_converged(method):
+    """Sines beyond 2^20 are refused by vector code; the scalar method takes them."""
+    wave = system("wave", k**c, k * f, {"a": sin(k), "b": k}, 1 + lam)
+    given = {"lam": [2.0, 1e12, 3.0], "c": 0.5}
+    found = compile(wave, method=method)(**given)
+    assert list(found.status) == [Status.CONVERGED, Status.NONFINITE, Status.CONVERGED]
+    assert np.isnan(found.b[1])
+    assert np.isfinite(found.b[[0, 2]]).all()
+    one = compile(wave, method="scalar")(**given)
+    assert one.converged
+    assert one.a[1] == pytest.approx(np.sin(1e12 ** (1 / 1.5)), abs=1e-6)
