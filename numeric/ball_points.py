@@ -25,7 +25,7 @@ from derive.program import Program
 from numeric.ball_ir import PLAN, RUN, WORDS, ball_code
 from numeric.ball_library import BALL, library, load
 from numeric.kept import kept
-from numeric.proof import FIRST_BITS, GUARD_BITS, PointProof, Verdict, bits_of, digits_of, standing
+from numeric.proof import FIRST_BITS, GUARD_BITS, PointProof, Verdict, bits_of, standing
 from numeric.threads import run_blocks
 from numeric.vector_code import functions_of
 
@@ -174,8 +174,8 @@ class BallPoints:
                 self._release(start)
 
         run_blocks(solve, -(-points // _WIDTH), _WIDTH * _COST, threads)
-        reached = [digits_of(b, bits) for b in accuracy.tolist()]
-        done = left & (todo == 0) & (np.array(reached) >= digits)
+        reached = np.floor(np.clip(accuracy, 0, bits) / math.log2(10)).astype(np.int64)
+        done = left & (todo == 0) & (reached >= digits)
         return Batch(names, done, np.where(done, reached, 0), mids, words, self.standing)
 
     def _enclosed(self, bits: int, known: int) -> list[tuple[int, arb]]:
@@ -211,8 +211,8 @@ def ball_points(program: Program) -> BallPoints | None:
 def _written(controls: NDArray[np.float64], doubles: bool) -> _Text:
     """Return controls of shape (controls, points) as written, point by point, and the offsets."""
     values, where = np.unique(controls.T, return_inverse=True)
-    known = [str(Decimal(v)) if doubles else repr(v) for v in values.tolist()]
-    written = [known[k] for k in np.ravel(where).tolist()]
+    exact = map(str, map(Decimal, values.tolist())) if doubles else map(repr, values.tolist())
+    written = list(map(list(exact).__getitem__, np.ravel(where).tolist()))
     lengths = np.fromiter(map(len, written), dtype=np.int64, count=len(written))
     offsets = np.cumsum(lengths + 1) - lengths - 1
     return np.frombuffer("\0".join([*written, ""]).encode(), dtype=np.int8), offsets

@@ -307,17 +307,12 @@ def _digits(value: arb, scale: arb) -> int:
         bits = max(bits, min((value + arb(scale, value.rad())).rel_accuracy_bits(), ctx.prec))
     if bits < 0 and value.abs_upper() < arb(10) ** -300:
         return 300
-    return digits_of(bits, ctx.prec)
+    return max(0, math.floor(bits / _LOG2_10))
 
 
 def bits_of(digits: int) -> int:
     """Return the relative bits that make a number of significant digits."""
     return math.ceil(digits * _LOG2_10) + 2
-
-
-def digits_of(bits: int, most: int) -> int:
-    """Return the significant digits in relative bits, of which ``most`` are counted."""
-    return max(0, math.floor(min(bits, most) / _LOG2_10))
 
 
 def coupled_functions(run: Mapping[str, Any], n: int, slopes: int) -> dict[str, Any]:
