@@ -20,18 +20,18 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from sympy import Expr, I, Integer, Integral, Symbol, cse, numbered_symbols
 
 from derive.block import Block, Line, fresh, magnitude, symbols_of
 from derive.errors import NotSupportedError, UnknownNameError
 from derive.printing.partials import Tangents, along, bound
-from derive.program import UNIT, Program
+from derive.program import UNIT, Declaration, Program, program
 from derive.random_matrices.stability import Stability
 from derive.rewrite import Log
 from derive.symbols import Quantity
-from derive.system import Equation
+from derive.system import Equation, System
 
 PATH = fresh("path_tau")
 """The path parameter of every program."""
@@ -140,11 +140,6 @@ AnyProgram = Program | CoupledProgram
 """What evaluators, references and Solutions are made from."""
 
 
-def is_coupled(model: object) -> bool:
-    """Return whether a model is a coupled program, or gives one by ``program()``."""
-    return isinstance(model, CoupledProgram) or hasattr(model, "program")
-
-
 class CoupledDeclaration(Protocol):
     """Anything that gives its coupled program, such as ``DysonEquations``."""
 
@@ -152,9 +147,34 @@ class CoupledDeclaration(Protocol):
         """Return the program."""
 
 
-def frozen(model: CoupledProgram | CoupledDeclaration) -> CoupledProgram:
-    """Return the program of a coupled model; a program is returned as it is."""
-    return model if isinstance(model, CoupledProgram) else model.program()
+AnyModel = System | Program | Declaration | CoupledProgram | CoupledDeclaration
+"""What ``frozen`` takes."""
+
+
+def frozen(model: AnyModel, asked: str = "a program") -> AnyProgram:
+    """Return the program of a model; a program is returned as it is.
+
+    Args:
+        model: a triangular System, its Program, a declaration of either kind, a coupled program, or
+            what was compiled from one of these.
+        asked: what the program is for, in the words of an error.
+
+    Raises:
+        NotSupportedError: for anything else, and for Systems that are not triangular.
+    """
+    found = getattr(model, "program", None)
+    if isinstance(model, Program | CoupledProgram):
+        return model
+    if isinstance(found, Program | CoupledProgram):
+        return found
+    if callable(found):
+        made: CoupledProgram = found()
+        return made
+    if isinstance(model, System) or hasattr(model, "system"):
+        return program(cast(Any, model))
+    raise NotSupportedError(
+        f"{asked} of {model!r}", "it is no system", "give a System, a Program or a declaration"
+    )
 
 
 def coupled_program(

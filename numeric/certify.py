@@ -31,12 +31,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr
 
-from derive.coupled import AnyProgram
+from derive.coupled import AnyModel, AnyProgram, frozen
 from derive.errors import NotConvergedError, NotSupportedError, RangeError, UnknownNameError
 from derive.exact import exact_number
 from derive.program import Program
-from derive.program import program as freeze
-from derive.system import System
 from numeric.compiled import Evaluator, compile
 from numeric.controls import ungroup
 from numeric.kept import kept
@@ -126,7 +124,7 @@ class Certificate:
 
 
 def certify(
-    subject: Solution | System | AnyProgram,
+    subject: Solution | AnyModel,
     digits: int = 30,
     *,
     points: int | Sequence[int] | None = None,
@@ -136,13 +134,13 @@ def certify(
     """Prove solutions to a number of significant digits.
 
     Args:
-        subject: a Solution, or a Program (triangular or coupled) or triangular System with the
-            controls of one point.
+        subject: a Solution; or a program, a triangular System or a declaration, with the controls
+            of one point.
         digits: significant digits of every unknown and output, 5 to 5000.
         points: which points of the Solution: flat indices, or how many to draw (fixed seed); all
             by default.
         outputs: whether outputs and their slopes are enclosed, or unknowns alone.
-        **controls: for a Program or System, one number per control; text is exact as written.
+        **controls: for anything but a Solution, one number per control; text is exact as written.
 
     Returns:
         The Certificate: a proof per point, or the reason why there is none.
@@ -150,7 +148,7 @@ def certify(
     Raises:
         RangeError: digits or a control out of range.
         UnknownNameError: missing or unknown controls, or controls given with a Solution.
-        NotSupportedError: a Solution that does not carry its Program.
+        NotSupportedError: a Solution that does not carry its Program, or what is no system.
 
     Accuracy: every ball contains the exact value at controls as written (a float is read as the
         shortest decimal that prints it, so 0.1 is one tenth); its relative radius is below
@@ -180,7 +178,7 @@ def certify(
 
 
 def _subject(
-    subject: Solution | System | AnyProgram, controls: dict[str, Any]
+    subject: Solution | AnyModel, controls: dict[str, Any]
 ) -> tuple[Solution, dict[str, Fraction | Expr] | None]:
     """Return a Solution that carries its Program, and the exact controls if they were given."""
     if isinstance(subject, Solution):
@@ -196,7 +194,7 @@ def _subject(
                 "give the Program and the controls",
             )
         return subject, None
-    program = freeze(subject) if isinstance(subject, System) else subject
+    program = frozen(subject, "a certificate")
     exact = {n: _exact(v) for n, v in ungroup(program, controls).items()}
     return _evaluator(program)(**controls), {q.name: exact[q.name] for q in program.inputs}
 

@@ -17,20 +17,18 @@ cuda       one point per thread of a graphics processor (``target="cuda"``, see 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from derive.codegen import ScalarPrinter, module_source
-from derive.coupled import AnyProgram, CoupledDeclaration, CoupledProgram, frozen, is_coupled
+from derive.coupled import AnyModel, AnyProgram, CoupledProgram, frozen
 from derive.errors import NotSupportedError, ShapeError, UnknownNameError
 from derive.printing.lane_phases import Asked, LaneProgram, row_names
 from derive.printing.lane_program import lane_program
 from derive.printing.machine_functions import VECTOR
-from derive.program import Declaration, Program
-from derive.program import program as freeze
-from derive.system import System
+from derive.program import Program
 from derive.tables import table_code
 from numeric.assemble import assemble, constant_values
 from numeric.cache import load
@@ -180,7 +178,7 @@ class Evaluator:
 
 @overload
 def compile(
-    model: System | Program | Declaration | CoupledProgram | CoupledDeclaration,
+    model: AnyModel,
     *,
     target: Literal["cpu"] = "cpu",
     outputs: Sequence[str] | None = None,
@@ -192,7 +190,7 @@ def compile(
 
 @overload
 def compile(
-    model: System | Program | Declaration | CoupledProgram | CoupledDeclaration,
+    model: AnyModel,
     *,
     target: Literal["cuda"],
     precision: str = "float64",
@@ -203,7 +201,7 @@ def compile(
 
 
 def compile(
-    model: System | Program | Declaration | CoupledProgram | CoupledDeclaration,
+    model: AnyModel,
     *,
     target: str = "cpu",
     precision: str = "float64",
@@ -245,13 +243,9 @@ def compile(
         return _on_cuda(model, target, precision, (outputs, errors, slopes))
     if precision_named(precision).name != "float64":
         raise NotSupportedError(f"precision {precision!r}", "the target is cpu", "use float64")
-    if not (is_coupled(model) or isinstance(model, System | Program) or hasattr(model, "system")):
-        raise NotSupportedError(
-            f"compile {model!r}", "it is no system", "give a System, a Program or a declaration"
-        )
-    if is_coupled(model):
-        return _coupled(frozen(cast(Any, model)), outputs, errors, slopes, method)
-    ready = freeze(cast(Any, model))
+    ready = frozen(model, "machine code")
+    if isinstance(ready, CoupledProgram):
+        return _coupled(ready, outputs, errors, slopes, method)
     asked = Asked(ready.outputs if outputs is None else tuple(outputs), errors, slopes)
     found = prepared(ready, asked, method, lambda: _prepare(ready, asked, method))
     constants = np.array([float.fromhex(c) for c in found.constants], dtype=np.float64)
@@ -284,11 +278,10 @@ def _on_cuda(
             f"target {target!r}", f"the targets are {', '.join(TARGETS)}", "use one of them"
         )
     outputs, errors, slopes = wanted
-    if is_coupled(model):
-        coupled = frozen(model)
-        asked = path_asked(coupled, outputs, errors, slopes)
-        return compile_cuda(coupled, asked, precision_named(precision))
-    ready = freeze(model)
+    ready = frozen(model, "machine code")
+    if isinstance(ready, CoupledProgram):
+        lean = path_asked(ready, outputs, errors, slopes)
+        return compile_cuda(ready, lean, precision_named(precision))
     if ready.averages:
         raise NotSupportedError(
             f"{ready.name} on CUDA", "it averages over tables, in loops", 'use target="cpu"'

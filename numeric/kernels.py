@@ -125,7 +125,7 @@ class CompiledKernel:
 
         Accuracy: absolute, see ``error``.
         """
-        given = np.asarray(rho, dtype=np.float64)
+        given = _numbers(rho)
         points = np.ascontiguousarray(given).reshape(-1)
         if points.size and not _inside(points):
             points = _clipped(given).reshape(-1)
@@ -141,7 +141,7 @@ class CompiledKernel:
 
         Accuracy: an estimate, proved only where ``basis`` says so and it equals ``error``.
         """
-        given = np.asarray(rho, dtype=np.float64)
+        given = _numbers(rho)
         if self.basis == "proved":
             return np.full(given.shape, self.error)
         found = 2 * self.relative * np.abs(self(given)) + 2 * self.check.crossing
@@ -164,6 +164,15 @@ class CompiledKernel:
 
     def __repr__(self) -> str:
         return f"CompiledKernel({self.reason}; error {self.error:.1e}, {self.basis})"
+
+
+def _numbers(rho: ArrayLike) -> NDArray[np.float64]:
+    try:
+        return np.asarray(rho, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise RangeError(
+            f"a kernel at rho = {rho!r}", "not real numbers", "give numbers from -1 to 1"
+        ) from error
 
 
 def _inside(points: NDArray[np.float64]) -> bool:

@@ -13,11 +13,10 @@ from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from derive.coupled import CoupledDeclaration, CoupledProgram, frozen, is_coupled
+from derive.coupled import CoupledDeclaration, CoupledProgram, frozen
 from derive.errors import UnavailableError
 from derive.printing.lane_phases import Asked
 from derive.program import Declaration, Program
-from derive.program import program as freeze
 from derive.system import System
 from numeric.cuda_code import cuda_source
 from numeric.cuda_paths import coupled_cuda_source
@@ -68,9 +67,9 @@ def ptx(
 
 
 def _source(model: Any, asked: Asked | None, precision: Precision) -> str:
-    if not is_coupled(model):
-        return cuda_source(freeze(model), asked, precision)
-    ready = frozen(model)
+    ready = frozen(model, "PTX")
+    if not isinstance(ready, CoupledProgram):
+        return cuda_source(ready, asked, precision)
     everything = Asked(ready.outputs, slopes=bool(ready.slope_control))
     return coupled_cuda_source(ready, asked or everything, precision)
 

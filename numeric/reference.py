@@ -22,13 +22,11 @@ from derive.coupled import (
     CoupledDeclaration,
     CoupledProgram,
     frozen,
-    is_coupled,
 )
 from derive.errors import NotConvergedError, RangeError, ShapeError, UnknownNameError
 from derive.exact import exact_number
 from derive.path_solution import printed, solve_along_path
 from derive.program import Declaration, Program
-from derive.program import program as freeze
 from derive.system import System
 from derive.tables import table_function
 from numeric.controls import ungroup
@@ -130,9 +128,7 @@ def _one_number(name: str, value: Any) -> Any:
 
 def _ready(model: Any, digits: int) -> AnyProgram:
     """Return the program of a model; a declaration with rules refines them to the digits."""
-    if is_coupled(model):
-        return frozen(model)
-    return freeze(model.refined(digits + 2) if hasattr(model, "refined") else model)
+    return frozen(model.refined(digits + 2) if hasattr(model, "refined") else model, "digits")
 
 
 def _digits_of_rules(program: AnyProgram) -> int:

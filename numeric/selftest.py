@@ -17,8 +17,9 @@ import numpy as np
 from flint import arb
 from numpy.typing import NDArray
 
-from derive.coupled import AnyProgram
-from derive.errors import RangeError, UnknownNameError
+from derive.coupled import AnyProgram, CoupledProgram
+from derive.errors import NotSupportedError, RangeError, UnknownNameError
+from derive.program import Program
 from derive.symbols import Quantity
 from numeric.cache import content_key, read_bytes, write_bytes
 from numeric.proof import PROVED, PointProof, Verdict, standing
@@ -162,6 +163,7 @@ def self_test(
     Raises:
         RangeError: points or digits out of range, or a range that is not one.
         UnknownNameError: a range for an unknown control.
+        NotSupportedError: for what was not compiled.
 
     Accuracy: see ``SelfTest``.
 
@@ -175,7 +177,11 @@ def self_test(
     if points < 1 or not 20 <= digits <= 1000:
         asked = f"self-test with {points} points, {digits} digits"
         raise RangeError(asked, "out of range", "give points >= 1 and 20 <= digits <= 1000")
-    program = evaluator.program
+    program = getattr(evaluator, "program", None)
+    if not (callable(evaluator) and isinstance(program, Program | CoupledProgram)):
+        raise NotSupportedError(
+            f"self-test of {evaluator!r}", "it is no evaluator", "give numeric.compile(model)"
+        )
     drawn = draw(program, points, seed, ranges or {})
     solution = evaluator(**_grouped(program, drawn))
     result = _compare(program, drawn, solution, digits, seed)

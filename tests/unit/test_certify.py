@@ -224,6 +224,15 @@ def test_bad_requests_say_what_to_do(ridge):
         certify(replace(solution, program=None))
     with pytest.raises(UnknownNameError, match="this proof holds x_0"):
         certify(solution)["E_gen"]
+    with pytest.raises(NotSupportedError, match="a certificate of 'ridge': it is no system"):
+        certify("ridge", 20, lam=1)
+
+
+def test_declarations_and_evaluators_are_certified_like_their_programs(ridge):
+    at = {"alpha": 2, "lam": "0.5", "noise": 0}
+    model = deep_features([])
+    balls = [certify(subject, 20, **at)["E_test"] for subject in (ridge, model, compile(model))]
+    assert balls[0] == balls[1] == balls[2]
 
 
 @pytest.mark.parametrize("route", ["covariance", "kernel"])

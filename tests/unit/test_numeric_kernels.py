@@ -83,6 +83,8 @@ def test_the_shape_is_kept_and_nan_stays_alone():
 
 
 def test_a_correlation_out_of_range_is_named():
+    with pytest.raises(RangeError, match="rho = 'near': not real numbers"):
+        compiled("tanh")("near")
     with pytest.raises(RangeError, match=r"rho\[1, 0\] = 1.5"):
         compiled("tanh")([[0.0], [1.5]])
 

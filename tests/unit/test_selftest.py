@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from derive.errors import RangeError, UnknownNameError
+from derive.errors import NotSupportedError, RangeError, UnknownNameError
 from derive.program import program
 from derive.theory.deep_features import deep_features
 from numeric.compiled import compile
@@ -158,3 +158,5 @@ def test_bad_requests_are_refused(evaluator):
         self_test(evaluator, 5, ranges={"beta": (0, 1)})
     with pytest.raises(RangeError, match="not inside its range"):
         self_test(evaluator, 5, ranges={"alpha": (-1, 1)})
+    with pytest.raises(NotSupportedError, match="it is no evaluator"):
+        self_test(evaluator.program)
