@@ -24,7 +24,9 @@ from numeric.solution import Solution, Status
 WORTH = 48
 """Points from which machine code is loaded or made."""
 _CHUNK = 8192
-"""Points per batch: what an interrupt waits for, and a bound of the memory in use."""
+"""Points per batch at few digits: what an interrupt waits for, and a bound of the memory in use."""
+_FEW = 30
+"""Digits from which batches hold fewer points."""
 _LOOSE = 1e-6
 """A float64 answer further from the proved root than this, relative, is another answer."""
 Controls = Mapping[str, Fraction | Expr]
@@ -36,15 +38,18 @@ class Proofs(Sequence[PointProof]):
     Attributes:
         verdict: ``Verdict`` codes, shape (points,).
         digits: significant digits of the least accurate number, shape (points,).
+        step: points per batch.
     """
 
-    def __init__(self, solution: Solution, chosen: Sequence[int], doubles: bool = False) -> None:
+    def __init__(
+        self, solution: Solution, chosen: Sequence[int], doubles: bool, digits: int
+    ) -> None:
         self.verdict = np.full(len(chosen), Verdict.NO_ANSWER, dtype=np.int8)
         self.digits = np.zeros(len(chosen), dtype=np.int64)
         self._solution, self._chosen, self._doubles = solution, tuple(chosen), doubles
         self._made: dict[int, PointProof] = {}
         self._batches: dict[int, Batch] = {}
-        self._step = _CHUNK
+        self.step = max(1, _CHUNK * _FEW // max(digits, _FEW))
 
     def put(self, k: int, proof: PointProof) -> None:
         """Set one proof."""
@@ -72,7 +77,7 @@ class Proofs(Sequence[PointProof]):
             return tuple(self[i] for i in range(*k.indices(len(self))))
         k = range(len(self))[k]
         if k not in self._made:
-            first = k - k % self._step
+            first = k - k % self.step
             at = controls_at(self._solution, self._chosen[k], self._doubles)
             self._made[k] = self._batches[first].proof(k - first, at)
         return self._made[k]
@@ -102,7 +107,7 @@ def prove_points(
         doubles: whether a control of the Solution is its double, or the shortest decimal that
             prints as it.
     """
-    proofs, engine = Proofs(solution, chosen, doubles), engine_of(program)
+    proofs, engine = Proofs(solution, chosen, doubles, digits), engine_of(program)
     with progress(len(chosen), "proofs") as advance:
         done = np.zeros(len(chosen), dtype=bool)
         if isinstance(program, Program) and exact is None and len(chosen) >= WORTH:
@@ -138,14 +143,14 @@ def _batches(
     answered = np.ravel(solution.status) == Status.CONVERGED
     if program.slope_control in solution.controls:
         answered &= np.ravel(solution.controls[program.slope_control]) != 0
-    for first in range(0, chosen.size, _CHUNK):
-        part = chosen[first : first + _CHUNK]
+    for first in range(0, chosen.size, proofs.step):
+        part = chosen[first : first + proofs.step]
         controls = [np.ravel(solution.controls[q.name])[part] for q in program.inputs]
         starts = [np.ravel(solution.unknowns[u])[part] for u in program.unknowns]
         batch = code.prove(controls, starts, answered[part], digits, outputs, doubles=doubles)
         batch.done[:] &= _agrees(batch, solution, part)
         proofs.put_batch(first, batch)
-        done[first : first + _CHUNK] = batch.done
+        done[first : first + part.size] = batch.done
         advance(int(batch.done.sum()))
     return done
 
