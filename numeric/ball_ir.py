@@ -230,8 +230,9 @@ class _Driver(BallWriter):
             total = self.new(f"and i1 {total}, {flag}")
         return total
 
-    def read(self) -> None:
-        """Set controls and points of point %i."""
+    def read(self) -> str:
+        """Set controls and points of point %i, and return whether all controls were numbers."""
+        codes: list[str] = []
         count = len(self.memory.controls)
         row = self.new(f"mul i64 %i, {count}")
         for k, place in enumerate(self.memory.controls):
@@ -239,14 +240,15 @@ class _Driver(BallWriter):
             where = self.new(f"getelementptr i64, ptr %offsets, i64 {index}")
             offset = self.new(f"load i64, ptr {where}")
             text = self.new(f"getelementptr i8, ptr %text, i64 {offset}")
-            target = self.place(place)
-            self.new(f"call i32 @{PREFIX}set_str(ptr {target}, ptr {text}, i64 %bits)")
+            given = f"ptr {self.place(place)}, ptr {text}, i64 %bits"
+            codes.append(self.new(f"call i32 @{PREFIX}set_str({given})"))
         for k, place in enumerate(self.memory.points):
             offset = self.new(f"mul i64 %points, {k}")
             index = self.new(f"add i64 {offset}, %i")
             source = self.new(f"getelementptr double, ptr %starts, i64 {index}")
             start = self.new(f"load double, ptr {source}")
             self.lines.append(f"call void @{PREFIX}set_d(ptr {self.place(place)}, double {start})")
+        return self.all([self.new(f"icmp eq i32 {code}, 0") for code in codes])
 
     def refine(self) -> None:
         """Write one Newton step of all points, at precision %p."""
@@ -313,8 +315,7 @@ class _Driver(BallWriter):
         ]
         self.label("begin")
         self.lines.append("%row = mul i64 %i, %rows")
-        self.read()
-        self.lines.append("br label %newton")
+        self.lines.append(f"br i1 {self.read()}, label %newton, label %latch")
 
     def newton(self) -> None:
         """Write the Newton steps, each at its precision."""

@@ -126,6 +126,7 @@ class BallPoints:
             threads: at most this many.
         """
         left = chosen & np.all([np.isfinite(s) & (s != 0) for s in starts], axis=0)
+        left &= np.all(np.isfinite(controls), axis=0)
         needed = np.array([outputs or needed for needed in self._code.needed])
         text = _written(np.where(left & needed[:, None], controls, 0.0), doubles)
         given = (text, np.ascontiguousarray(starts, dtype=np.float64))

@@ -6,6 +6,7 @@ start depends on its own point alone; tables are kept with the functions they we
 
 import math
 import weakref
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +19,8 @@ from numeric.spectral_loops import spectral_loops
 Array = NDArray[np.float64]
 _OCTAVE = 22
 _CELL = math.log(2) / _OCTAVE  # width of a cell in log x
-_LEAST, _HUGE = 1e-290, 1e150
-_MOST = 16
+_LEAST, _MOST, _HUGE = 1e-290, 1e290, 1e300
+_TABLES = 16
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,10 @@ def _table(functions: SpectralFunctions, low: float, high: float) -> StartTable:
     if table is not None:
         first, last = min(first, table.first), max(last, table.last)
     table = _made(functions, first, last)
-    if len(_KEPT) >= _MOST:
+    if len(_KEPT) >= _TABLES:
         _KEPT.pop(next(iter(_KEPT)))
-    _KEPT[id(functions)] = weakref.ref(functions), table
+    with suppress(TypeError):  # what cannot be referred to weakly is tabulated each time
+        _KEPT[id(functions)] = weakref.ref(functions), table
     return table
 
 
@@ -145,9 +147,10 @@ def _range(functions: SpectralFunctions, ratio: Array, lam: Array) -> tuple[floa
     half = (high + (rank - few) * mean) / 2
     root = math.hypot(half, math.sqrt(few) * math.sqrt(high * mean))
     top = half + root if half > 0 else few * high * mean / max(root - half, _LEAST)
-    top = max(top / few, _LEAST)
+    top = min(max(top / few, _LEAST), _MOST)
     if low > 0:
-        bottom = float(np.min(lam / ratio))
+        with np.errstate(over="ignore"):
+            bottom = float(np.min(lam / ratio))
     else:
         positive = lam > 0
         bottom = float(np.min(lam[positive] / ratio[positive])) if positive.any() else top
@@ -155,7 +158,7 @@ def _range(functions: SpectralFunctions, ratio: Array, lam: Array) -> tuple[floa
         bottom = min(bottom, top)
         while bottom > max(least, _LEAST) and functions([bottom]).df1[0] <= needed:
             bottom *= 1e-3
-    bottom = max(bottom, least, _LEAST)
+    bottom = min(max(bottom, least, _LEAST), _MOST)
     return bottom, max(top, bottom)
 
 

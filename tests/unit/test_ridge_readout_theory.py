@@ -251,3 +251,15 @@ def test_sums_that_are_not_numbers_are_not_called_converged():
     broken.mean = TWO_ATOMS.mean
     found = effective_ridge(broken, np.array([2.0]), np.array([0.1]))
     assert found.status[0] != 0
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("ratio", [1e-300, 1e-10, 1.0, 1e100, 1e300])
+@pytest.mark.parametrize("lam", [0.0, 1e-300, 1e-14, 1.0, 1e100, 1e300])
+def test_extreme_controls_are_solved_or_said_not_to_be(ratio, lam):
+    found = effective_ridge(TWO_ATOMS, np.array([ratio]), np.array([lam]))
+    if found.status[0] == Status.CONVERGED:
+        assert np.isfinite(found.x[0])
+        assert found.residual[0] < 1e-14
+    else:
+        assert not 1e-290 < lam / ratio < 1e290
