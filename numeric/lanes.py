@@ -56,7 +56,7 @@ def select(context, test, value, other):
     return types.float64(types.boolean, types.float64, types.float64), chosen
 
 
-@njit(**OPTIONS)
+@njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 def careful(inputs, constants, out, size, pending, s):
 {call}
     for j in range({controls}):
