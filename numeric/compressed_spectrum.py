@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from derive.errors import NotConvergedError, RangeError
 from numeric.spectral_functions import SpectralFunctions, Sums
-from numeric.table_ir import LANES, table_sums
+from numeric.table_ir import LANES, blocks_of, table_sums
 
 Array = NDArray[np.float64]
 _WIDTH = 1.4
@@ -65,13 +65,20 @@ class CompressedSpectrum:
         """Return the sums at x > 0, of any shape."""
         ridge = np.asarray(x, dtype=np.float64)
         flat = ridge.reshape(-1)
+        place = blocks_of(flat.size)
+        here = place[: flat.size]
         with np.errstate(divide="ignore"):
-            place = (np.log(flat) - self.low) / _WIDTH
-        inside = (place >= 0) & (place <= len(self.table))
-        out = table_sums(np.where(inside, place, 0.0), self.table, len(self.names))
-        if not inside.all():
-            exact = self.original(flat[~inside])
-            out[:, ~inside] = [getattr(exact, name) for name in self.names]
+            np.log(flat, out=here)
+        here -= self.low
+        here /= _WIDTH
+        outside = not (here.size and here.min() >= 0 and here.max() <= len(self.table))
+        beyond = ~((here >= 0) & (here <= len(self.table))) if outside else None
+        if beyond is not None:
+            here[beyond] = 0.0
+        out = table_sums(place, self.table, len(self.names))[:, : flat.size]
+        if beyond is not None and beyond.any():
+            exact = self.original(flat[beyond])
+            out[:, beyond] = [getattr(exact, name) for name in self.names]
         return Sums(**{n: r.reshape(ridge.shape) for n, r in zip(self.names, out, strict=True)})
 
 

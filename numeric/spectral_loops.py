@@ -58,11 +58,12 @@ def starts(ratio, lam, rank, width, edge, x_at, nodes, cells, out):
     place, c = np.empty(WIDE, np.int64), np.empty((8, WIDE))
     r, wanted, t = np.empty(WIDE), np.empty(WIDE), np.empty(WIDE)
     base, ridge, from_x = np.empty(WIDE), np.empty(WIDE), np.empty(WIDE)
+    shrunk = math.exp(-width)
     for block in range(0, lam.size, WIDE):
         size = min(WIDE, lam.size - block)
         for j in range(WIDE):
             i = min(block + j, lam.size - 1)
-            r[j], wanted[j], place[j], t[j] = ratio[i], lam[i], 0, 0.5
+            r[j], wanted[j], place[j] = ratio[i], lam[i], 0
         half = x_at.size >> 1
         while half:  # without branches: which way a point goes cannot be foretold
             for j in range(WIDE):
@@ -77,7 +78,11 @@ def starts(ratio, lam, rank, width, edge, x_at, nodes, cells, out):
             ridge[j] = wanted[j] / from_x[j]
             for k in range(8):
                 c[k, j] = cells[at, k]
-        for _ in range(4):
+        for j in range(WIDE):  # where the chord of the cell vanishes
+            left = base[j] + c[0, j] - ridge[j]
+            right = base[j] + (c[0, j] + (c[1, j] + c[2, j])) - ridge[j] * shrunk
+            t[j] = min(max(left / min(left - right, -1e-290), -1.0), 2.0)
+        for _ in range(2):
             for j in range(WIDE):
                 s = t[j]
                 a, b, h = s - 1.0, s + 1.0, -width * s

@@ -24,7 +24,8 @@ def table_sums(place: Array, table: Array, sums: int) -> Array:
     """Evaluate the polynomials of a table.
 
     Args:
-        place: panel and coordinate in it as one number in [0, panels], shape (points,).
+        place: panel and coordinate in it as one number in [0, panels], shape (points,), contiguous;
+            whole blocks (``blocks_of``) are not copied.
         table: coefficients, shape (panels, degree + 1, LANES), contiguous.
         sums: how many polynomials are wanted.
 
@@ -40,13 +41,24 @@ def table_sums(place: Array, table: Array, sums: int) -> Array:
         array([[-2.,  1.,  4.]])
     """
     size = place.size
-    blocks = -(-size // LANES)
-    padded = np.zeros(blocks * LANES)
-    padded[:size] = place
-    out = np.empty((sums, blocks * LANES))
+    if size % LANES:
+        padded = blocks_of(size)
+        padded[:size] = place
+        return table_sums(padded, table, sums)[:, :size]
+    out = np.empty((sums, size))
     run = _compiled(table.shape[1] - 1, sums)
-    run(padded.ctypes.data, table.ctypes.data, out.ctypes.data, len(table), 0, padded.size)
-    return out[:, :size]
+    run(place.ctypes.data, table.ctypes.data, out.ctypes.data, len(table), 0, size)
+    return out
+
+
+def blocks_of(size: int) -> Array:
+    """Return room for places in whole blocks; those beyond ``size`` are zero.
+
+    Accuracy: exact.
+    """
+    room = np.empty(-(-size // LANES) * LANES)
+    room[size:] = 0.0
+    return room
 
 
 @lru_cache(maxsize=16)
