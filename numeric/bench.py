@@ -103,7 +103,8 @@ def run(names: Sequence[str], sizes: Sizes) -> str:
     """Run workloads and return the Markdown text."""
     sections = [str(section) for name in names for section in WORKLOADS[name](sizes)]
     claim = (
-        f"{sizes.rounds} interleaved rounds at most, one thread unless said. "
+        f"{sizes.rounds} interleaved rounds at most, one thread unless said; a run shorter than "
+        "20 ms follows an untimed one of its own. "
         "Ratios are processor time per point over that of the first method of the case; build is "
         "the wall time until the first answer, with whatever the cache held."
     )

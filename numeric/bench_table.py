@@ -19,6 +19,8 @@ from numeric.progress import progress
 Array = NDArray[np.float64]
 SLOW = 3.0
 """Seconds; a method that takes longer runs once after the warm-up, not in every round."""
+QUICK = 0.02
+"""Seconds; a run shorter than this follows an untimed one."""
 FAILED = 1e-6
 """Relative residual or error that counts as a wrong answer."""
 
@@ -115,17 +117,24 @@ def judged(error: Array, counts: str = "", failed: float = FAILED) -> Judged:
 
 
 def measure(case: str, methods: Sequence[Method], rounds: int) -> list[Row]:
-    """Time methods interleaved; the first round warms up; one slower than ``SLOW`` runs twice."""
+    """Time methods interleaved; the first round warms up; one slower than ``SLOW`` runs twice.
+
+    A run shorter than ``QUICK`` follows an untimed one of the same method: otherwise it would be
+    timed with the caches and the clock that another method left behind.
+    """
     times: dict[str, list[tuple[float, float]]] = {m.name: [] for m in methods}
     last: dict[str, Any] = {}
     with progress((rounds + 1) * len(methods), case) as advance:
         for turn in range(rounds + 1):
             for method in methods:
-                if turn < 2 or times[method.name][0][0] < SLOW:
+                known = times[method.name]
+                if turn < 2 or known[0][0] < SLOW:
+                    if known and known[-1][0] < QUICK:
+                        method.run()
                     wall, cpu = time.perf_counter(), time.process_time()
                     last[method.name] = method.run()
                     end = (time.perf_counter() - wall, time.process_time() - cpu)
-                    times[method.name].append(end)
+                    known.append(end)
                 advance(1)
     return [_row(case, m, np.array(times[m.name][1:]), last[m.name]) for m in methods]
 
